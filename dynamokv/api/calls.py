@@ -1,0 +1,415 @@
+"""Every call, once: from the caller's arguments to requests, and from replies to results.
+
+A call is a generator. It yields a request, or a list of requests to run together, and is sent the replies; what it returns
+is the result. So the blocking and the asyncio faces differ only in how they wait, and hold no logic of their own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from dynamokv import errors, limits
+from dynamokv.api.receipts import BatchResult, Entry, Receipt
+from dynamokv.api.resolvers import Resolver, keep_all, latest, resolver_of
+from dynamokv.api.values import CBOR, decode_value, encode_value
+from dynamokv.ports import Serializer
+from dynamokv.types import Consistency
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire import messages as m
+from dynamokv.wire import record as records
+from dynamokv.wire.context import SEAL_BYTES, token_of
+
+Key: TypeAlias = str | bytes
+Level: TypeAlias = Consistency | str | int
+T = TypeVar("T")
+
+Call: TypeAlias = Generator[Any, Any, T]
+
+_NO_SEAL = bytes(SEAL_BYTES)
+
+
+class Session(Protocol):
+    """What a call needs of the process it runs in; any thread may ask."""
+
+    def read_here(self, name: bytes) -> bytes | None:
+        """This process's own copy, ``b""`` for none; ``None`` when it owns no copy."""
+        ...
+
+    def group(self, names: list[bytes], sizes: list[int]) -> list[list[int]]:
+        """Positions of the names, grouped by their owners."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """A bucket as calls see it: its name and its defaults."""
+
+    bucket: bytes = b""
+    resolver: Resolver = latest
+    ttl_ms: int = 0
+    level: int = Consistency.QUORUM
+    budget_ms: int = 5000
+    serializer: Serializer = field(default=CBOR)
+
+    def name(self, key: Key) -> bytes:
+        """The key with its bucket, as it is hashed and stored.
+
+        Raises:
+            InvalidKey, KeyTooLarge: it cannot be a key.
+        """
+        if isinstance(key, str):
+            try:
+                key = key.encode()
+            except UnicodeEncodeError:
+                raise errors.InvalidKey(f"the key {key!r} is not valid text: pass bytes") from None
+        elif not isinstance(key, bytes):
+            raise errors.InvalidKey(f"a key is str or bytes, not {type(key).__name__}")
+        if not 0 < len(key) <= limits.KEY_BYTES_MAX:
+            if not key:
+                raise errors.InvalidKey("the key is empty: 1 to 1,024 bytes are needed")
+            raise errors.KeyTooLarge(
+                f"the key has {len(key):,} bytes, the limit is {limits.KEY_BYTES_MAX:,}: hash it, or shorten it"
+            )
+        return row_keys.name_of(self.bucket, key)
+
+    def level_of(self, consistency: Level | None) -> int:
+        """The level of a call."""
+        return self.level if consistency is None else Consistency.parse(consistency)
+
+    def budget_of(self, timeout: float | None) -> int:
+        """The milliseconds of a call."""
+        if timeout is None:
+            return self.budget_ms
+        return _milliseconds("timeout", timeout)
+
+    def show(self, values: list[Any], context: bytes) -> Any:
+        """Siblings as the bucket's resolver shows them."""
+        if len(values) > 1 and self.resolver is keep_all:
+            raise errors.SiblingsError(values, context)
+        return values[0] if len(values) == 1 else self.resolver(values)
+
+    def within(
+        self,
+        name: Key,
+        resolver: str | Resolver | None,
+        ttl: float | None,
+        consistency: Level | None,
+        timeout: float | None,
+    ) -> Scope:
+        """A bucket inside this one's settings; what is not given is taken over."""
+        bucket = name.encode() if isinstance(name, str) else name
+        if not 0 < len(bucket) <= limits.BUCKET_NAME_BYTES_MAX:
+            raise errors.UsageError(
+                f"a bucket's name has 1 to {limits.BUCKET_NAME_BYTES_MAX} bytes, not {len(bucket)}"
+            )
+        return replace(
+            self,
+            bucket=bucket,
+            resolver=self.resolver if resolver is None else resolver_of(resolver),
+            ttl_ms=self.ttl_ms if ttl is None else _milliseconds("ttl", ttl),
+            level=self.level_of(consistency),
+            budget_ms=self.budget_of(timeout),
+        )
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def get(
+    session: Session,
+    scope: Scope,
+    key: Key,
+    default: Any,
+    consistency: Level | None,
+    timeout: float | None,
+) -> Call[Any]:
+    """The value, siblings resolved."""
+    name = scope.name(key)
+    level = scope.level_of(consistency)
+    if level == Consistency.ONE:
+        record = session.read_here(name)
+        if record is not None:
+            return _value(scope, record, default, _NO_SEAL)
+    # Only ``keep_all`` hands a context out.
+    sealed = scope.resolver is keep_all
+    reply = yield m.GetRequest(0, 0, scope.budget_of(timeout), level, sealed, [name])
+    if type(reply) is not m.GetDone:
+        raise error_of(reply)
+    return _value(scope, reply.records[0], default, reply.seals[0] if reply.seals else _NO_SEAL)
+
+
+def read(
+    scope: Scope, key: Key, default: Any, consistency: Level | None, timeout: float | None
+) -> Call[Entry]:
+    """The value with everything that is known about it."""
+    level, budget_ms = scope.level_of(consistency), scope.budget_of(timeout)
+    started = time.perf_counter()
+    reply = yield m.GetRequest(0, 0, budget_ms, level, True, [scope.name(key)])
+    if type(reply) is not m.GetDone:
+        raise error_of(reply)
+    record, seal = reply.records[0], reply.seals[0]
+    receipt = Receipt(
+        context=token_of(record, seal) if record else b"",
+        needed=reply.needed,
+        replicas=_hex(reply.replicas),
+        epoch=reply.epoch,
+        duration=time.perf_counter() - started,
+    )
+    return Entry(
+        values=_live(scope, record), receipt=receipt, resolve=scope.show, default=default
+    )
+
+
+def _value(scope: Scope, record: bytes, default: Any, seal: bytes) -> Any:
+    if not record:
+        return default
+    values = records.live_values(record, time.time_ns() // 1_000_000)
+    if len(values) == 1:
+        return decode_value(values[0], scope.serializer)
+    if not values:
+        return default
+    decoded = [decode_value(value, scope.serializer) for value in values]
+    return scope.show(decoded, token_of(record, seal))
+
+
+def _live(scope: Scope, record: bytes) -> list[Any]:
+    if not record:
+        return []
+    values = records.live_values(record, time.time_ns() // 1_000_000)
+    return [decode_value(value, scope.serializer) for value in values]
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The options that all writes share, checked."""
+
+    scope: Scope
+    ttl_ms: int
+    level: int
+    sloppy: bool
+    budget_ms: int
+    delete: bool = False
+
+    def request(self, names: list[bytes], values: list[bytes], contexts: list[bytes]) -> m.PutRequest:
+        """The request for these names."""
+        return m.PutRequest(
+            0, 0, self.budget_ms, self.level, self.sloppy, self.delete, self.ttl_ms, names, values, contexts
+        )
+
+
+def writing(
+    scope: Scope,
+    ttl: float | None,
+    consistency: Level | None,
+    sloppy: bool | None,
+    timeout: float | None,
+) -> Writing:
+    """Check the options of a write."""
+    ttl_ms = scope.ttl_ms if ttl is None else _milliseconds("ttl", ttl)
+    level, budget_ms = scope.level_of(consistency), scope.budget_of(timeout)
+    return Writing(scope, ttl_ms, level, sloppy is not False, budget_ms)
+
+
+def put(options: Writing, key: Key, value: Any, context: bytes | None) -> Call[Receipt]:
+    """Write a value."""
+    name = options.scope.name(key)
+    data = encode_value(value, options.scope.serializer)
+    return (yield from _write(options, name, data, context))
+
+
+def delete(options: Writing, key: Key, context: bytes | None) -> Call[Receipt]:
+    """Write a tombstone."""
+    options = replace(options, delete=True, ttl_ms=0)
+    return (yield from _write(options, options.scope.name(key), b"", context))
+
+
+def update(
+    options: Writing, key: Key, change: Callable[[Any], Any], default: Any
+) -> Call[Receipt]:
+    """Read, change, write with the context that was read."""
+    scope = replace(options.scope, level=options.level, budget_ms=options.budget_ms)
+    entry = yield from read(scope, key, default, None, None)
+    value = change(entry.value)
+    return (yield from put(options, key, value, entry.context or None))
+
+
+def _write(options: Writing, name: bytes, data: bytes, context: bytes | None) -> Call[Receipt]:
+    started = time.perf_counter()
+    contexts = [_checked_context(context)] if context else []
+    reply = yield options.request([name], [data], contexts)
+    if type(reply) is not m.PutDone:
+        raise error_of(reply)
+    if reply.errors:
+        raise put_error(reply.errors[0])
+    return _receipt(reply, 0, time.perf_counter() - started)
+
+
+def _checked_context(context: object) -> bytes:
+    if not isinstance(context, bytes):
+        raise errors.InvalidContext(f"a context is bytes from read() or a receipt, not {type(context).__name__}")
+    return context
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+def batch_get(
+    session: Session,
+    scope: Scope,
+    keys: Iterable[Key],
+    default: Any,
+    consistency: Level | None,
+    timeout: float | None,
+) -> Call[BatchResult[Any]]:
+    """The values of many keys."""
+    level, budget_ms = scope.level_of(consistency), scope.budget_of(timeout)
+    result: BatchResult[Any] = BatchResult()
+    names = _names(scope, keys, result)
+    wanted = list(names)
+    groups = session.group([names[key] for key in wanted], [0] * len(wanted))
+    requests = [
+        m.GetRequest(0, 0, budget_ms, level, scope.resolver is keep_all, [names[wanted[at]] for at in group])
+        for group in groups
+    ]
+    for group, reply in zip(groups, (yield requests), strict=True):
+        for position, at in enumerate(group):
+            if type(reply) is not m.GetDone:
+                result.errors[wanted[at]] = error_of(reply)
+                continue
+            seal = reply.seals[position] if reply.seals else _NO_SEAL
+            try:
+                result[wanted[at]] = _value(scope, reply.records[position], default, seal)
+            except errors.DynamoKVError as error:
+                result.errors[wanted[at]] = error
+    return result
+
+
+def batch_put(
+    session: Session, options: Writing, items: Mapping[Key, Any] | Iterable[tuple[Key, Any]]
+) -> Call[BatchResult[Receipt]]:
+    """Write many keys; where one is given twice, the last value counts."""
+    result: BatchResult[Receipt] = BatchResult()
+    values: dict[Key, bytes] = {}
+    given = dict(items)
+    names = _names(options.scope, given, result)
+    for key in names:
+        try:
+            values[key] = encode_value(given[key], options.scope.serializer)
+        except errors.UsageError as error:
+            result.errors[key] = error
+    return (yield from _batch_write(session, options, names, values, result))
+
+
+def batch_delete(
+    session: Session, options: Writing, keys: Iterable[Key]
+) -> Call[BatchResult[Receipt]]:
+    """Write many tombstones."""
+    result: BatchResult[Receipt] = BatchResult()
+    names = _names(options.scope, keys, result)
+    options = replace(options, delete=True, ttl_ms=0)
+    return (yield from _batch_write(session, options, names, dict.fromkeys(names, b""), result))
+
+
+def _batch_write(
+    session: Session,
+    options: Writing,
+    names: dict[Key, bytes],
+    values: dict[Key, bytes],
+    result: BatchResult[Receipt],
+) -> Call[BatchResult[Receipt]]:
+    started = time.perf_counter()
+    keys = list(values)
+    groups = session.group([names[key] for key in keys], [len(values[key]) for key in keys])
+    requests = [
+        options.request([names[keys[at]] for at in group], [values[keys[at]] for at in group], [])
+        for group in groups
+    ]
+    replies = yield requests
+    duration = time.perf_counter() - started
+    for group, reply in zip(groups, replies, strict=True):
+        for position, at in enumerate(group):
+            if type(reply) is not m.PutDone:
+                result.errors[keys[at]] = error_of(reply)
+            elif reply.errors and reply.errors[position]:
+                result.errors[keys[at]] = put_error(reply.errors[position])
+            else:
+                result[keys[at]] = _receipt(reply, position, duration)
+    return result
+
+
+def _names(scope: Scope, keys: Iterable[Key], result: BatchResult[Any]) -> dict[Key, bytes]:
+    """The names of the keys that can be keys; the others go into the result's errors."""
+    names: dict[Key, bytes] = {}
+    taken: set[bytes] = set()
+    for key in keys:
+        if len(names) >= limits.BATCH_ITEMS_MAX:
+            raise errors.UsageError(f"a batch has at most {limits.BATCH_ITEMS_MAX:,} keys: split it")
+        try:
+            name = scope.name(key)
+        except errors.InvalidKey as error:
+            result.errors[key] = error
+            continue
+        if key not in names and name in taken:
+            result.errors[key] = errors.InvalidKey(f"the key {key!r} is in this batch twice, as str and as bytes")
+            continue
+        taken.add(name)
+        names[key] = name
+    return names
+
+
+# --- replies --------------------------------------------------------------------------------------
+
+
+def error_of(failed: m.Failed) -> errors.DynamoKVError:
+    """The exception that a failed request becomes."""
+    quorum: type[errors.QuorumError]
+    if failed.code == m.FailedCode.OVERLOADED:
+        return errors.Overloaded(failed.detail)
+    if failed.code == m.FailedCode.USAGE:
+        return errors.UsageError(failed.detail)
+    if failed.code == m.FailedCode.INDETERMINATE:
+        quorum = errors.Indeterminate
+    elif failed.code == m.FailedCode.READ_FAILED:
+        quorum = errors.ReadFailed
+    else:
+        quorum = errors.Unavailable
+    return quorum(failed.needed, failed.got, failed.failed, failed.detail)
+
+
+def put_error(code: int) -> errors.UsageError:
+    """The exception that a refused name becomes."""
+    if code == m.PutError.SIBLINGS:
+        return errors.TooManySiblings(
+            "this key has reached its sibling cap: read() it, merge .values, and put the result with the new .context"
+        )
+    return errors.InvalidContext(
+        "this context was not given by this ring for this key: pass .context of a read() or receipt, unchanged"
+    )
+
+
+def _receipt(reply: m.PutDone, position: int, duration: float) -> Receipt:
+    return Receipt(
+        context=reply.contexts[position],
+        needed=reply.needed,
+        replicas=_hex(reply.replicas),
+        sloppy=reply.sloppy,
+        hinted=_hex(reply.hinted),
+        epoch=reply.epoch,
+        duration=duration,
+    )
+
+
+def _hex(ids: list[bytes]) -> tuple[str, ...]:
+    return tuple(node_id.hex() for node_id in ids)
+
+
+def _milliseconds(name: str, seconds: float) -> int:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
+        raise errors.UsageError(f"{name} must be a positive number of seconds, not {seconds!r}")
+    return max(1, min(round(seconds * 1000), m.U64_MAX >> 20))

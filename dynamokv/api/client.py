@@ -1,0 +1,201 @@
+"""Clients, which own no data: ``Client`` and ``DistributedKVStore``, and ``connect``."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dynamokv.api import calls
+from dynamokv.api.asynchronous import AsyncStore
+from dynamokv.api.blocking import BlockingStore
+from dynamokv.api.calls import Scope
+from dynamokv.api.session import Session
+from dynamokv.api.values import CBOR
+from dynamokv.config import ClientConfig
+from dynamokv.runtime import status
+from dynamokv.runtime.open import open_client
+from dynamokv.runtime.thread import LoopThread
+from dynamokv.wire import codec
+from dynamokv.wire import messages as m
+
+CONNECT_SECONDS = 10.0
+
+_open_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def load_config(
+    nodes: Sequence[str],
+    cluster: str,
+    config: ClientConfig | str | Path | None,
+    overrides: dict[str, Any],
+) -> ClientConfig:
+    """The settings of a client; an argument that has its default counts as not given."""
+    explicit: dict[str, Any] = dict(overrides)
+    if nodes:
+        explicit["nodes"] = nodes if isinstance(nodes, str) else tuple(nodes)
+    if cluster != "dynamokv":
+        explicit["cluster"] = cluster
+    return ClientConfig.load(config, **explicit)
+
+
+def _scope_of(config: ClientConfig) -> Scope:
+    return Scope(
+        level=config.consistency,
+        budget_ms=max(1, round(config.request_timeout * 1000)),
+        serializer=config.serializer or CBOR,
+    )
+
+
+def _ask(budget_ms: int, part: str) -> Generator[Any, Any, dict[str, Any]]:
+    """A call: the status document of some member."""
+    reply = yield m.StatusRequest(0, 0, budget_ms)
+    if type(reply) is not m.StatusReply:
+        raise calls.error_of(reply)
+    found: dict[str, Any] = codec.decode(reply.document)[part]
+    return found
+
+
+class DistributedKVStore(AsyncStore):
+    """The asyncio client: routes each call to an owner, keeps its seeds for ever, and fails over.
+
+    It connects at its first call, or with ``async with``.
+
+    Args:
+        nodes: addresses of members; two or more, so that one may be down.
+        cluster: the ring's name.
+        config: a ``ClientConfig``, or the path of a TOML file.
+        timeout: seconds to find the ring.
+        overrides: any other field of ``ClientConfig``.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[str] = (),
+        *,
+        cluster: str = "dynamokv",
+        config: ClientConfig | str | Path | None = None,
+        timeout: float = CONNECT_SECONDS,
+        **overrides: Any,
+    ) -> None:
+        self.config = load_config(nodes, cluster, config, overrides)
+        self._scope = _scope_of(self.config)
+        self._session = Session(lambda: open_client(self.config, timeout), "this client is not connected")
+
+    async def start(self) -> DistributedKVStore:
+        """Find the ring now instead of at the first call."""
+        await self._session.open()
+        return self
+
+    async def aclose(self) -> None:
+        """Close, within 2 s."""
+        await self._session.close()
+
+    async def status(self) -> dict[str, Any]:
+        """The status of some member that answers."""
+        return await self._run(_ask(self._scope.budget_ms, "status"))
+
+    async def metrics(self) -> dict[str, Any]:
+        """The metrics of some member that answers."""
+        return await self._run(_ask(self._scope.budget_ms, "metrics"))
+
+    async def ring(self) -> dict[str, Any]:
+        """Who owns what, as this client knows it."""
+        return status.ring(await self._session.open())
+
+    async def __aenter__(self) -> DistributedKVStore:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def _open(self) -> None:
+        await self._session.open()
+
+
+class Client(BlockingStore):
+    """The blocking client: what ``connect`` returns. Any thread may use it.
+
+    Args: as ``DistributedKVStore``. Unlike that, it connects at once.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[str] = (),
+        *,
+        cluster: str = "dynamokv",
+        config: ClientConfig | str | Path | None = None,
+        timeout: float = CONNECT_SECONDS,
+        **overrides: Any,
+    ) -> None:
+        self.config = load_config(nodes, cluster, config, overrides)
+        self._scope = _scope_of(self.config)
+        self._session = Session(lambda: open_client(self.config, timeout), "this client is not connected")
+        self._thread = LoopThread("dynamokv-client")
+        try:
+            self._thread.run(self._session.open())
+        except BaseException:
+            self._thread.stop()
+            raise
+        _open_clients.add(self)
+
+    def close(self) -> None:
+        """Close, within 2 s."""
+        if self._session.opened and self._thread.alive:
+            self._thread.run(self._session.close())
+            self._thread.stop()
+        _open_clients.discard(self)
+
+    def status(self) -> dict[str, Any]:
+        """The status of some member that answers."""
+        return self._run(_ask(self._scope.budget_ms, "status"))
+
+    def metrics(self) -> dict[str, Any]:
+        """The metrics of some member that answers."""
+        return self._run(_ask(self._scope.budget_ms, "metrics"))
+
+    def ring(self) -> dict[str, Any]:
+        """Who owns what, as this client knows it."""
+        return self._thread.call(status.ring, self._session.running())
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def connect(
+    nodes: Sequence[str] = (),
+    *,
+    cluster: str = "dynamokv",
+    config: ClientConfig | str | Path | None = None,
+    timeout: float = CONNECT_SECONDS,
+    **overrides: Any,
+) -> Client:
+    """A blocking client of the ring that these members belong to.
+
+    Raises:
+        ConfigError: a setting is wrong; the message names it.
+        JoinError: no member answered, or it belongs to another ring.
+    """
+    return Client(nodes, cluster=cluster, config=config, timeout=timeout, **overrides)
+
+
+@atexit.register
+def _close_open_clients() -> None:
+    for client in list(_open_clients):
+        client.close()

@@ -1,0 +1,280 @@
+"""Members: ``Node`` and ``AsyncNode``, ``join`` and ``join_async``."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dynamokv.api.asynchronous import AsyncStore
+from dynamokv.api.blocking import BlockingStore
+from dynamokv.api.calls import Scope
+from dynamokv.api.session import Session
+from dynamokv.api.values import CBOR
+from dynamokv.config import NodeConfig
+from dynamokv.runtime import status
+from dynamokv.runtime.loop import Runtime
+from dynamokv.runtime.open import open_node
+from dynamokv.runtime.thread import LoopThread
+
+JOIN_SECONDS = 30.0
+
+_open_nodes: weakref.WeakSet[Node] = weakref.WeakSet()
+"""Closed at exit, because a ZeroMQ context that is left to the garbage collector can hang the interpreter."""
+
+
+def load_config(
+    address: str | None,
+    seeds: Sequence[str],
+    data_dir: str | Path | None,
+    cluster: str,
+    zone: str | None,
+    weight: int,
+    config: NodeConfig | str | Path | None,
+    overrides: dict[str, Any],
+) -> NodeConfig:
+    """The settings of a member; an argument that has its default counts as not given."""
+    given: dict[str, Any] = {
+        "address": address,
+        "seeds": tuple(seeds) if not isinstance(seeds, str) else seeds,
+        "data_dir": data_dir,
+        "cluster": cluster,
+        "zone": zone,
+        "weight": weight,
+    }
+    unset = {"address": None, "seeds": (), "data_dir": None, "cluster": "dynamokv", "zone": None, "weight": 1}
+    explicit = {name: value for name, value in given.items() if value != unset[name]}
+    return NodeConfig.load(config, **explicit, **overrides)
+
+
+def _scope_of(config: NodeConfig) -> Scope:
+    return Scope(
+        level=config.consistency,
+        budget_ms=max(1, round(config.request_timeout * 1000)),
+        serializer=config.serializer or CBOR,
+    )
+
+
+class AsyncNode(AsyncStore):
+    """A member of the ring, on the running asyncio loop: ``async with AsyncNode(...) as kv``.
+
+    Args: as ``join``.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        seeds: Sequence[str] = (),
+        data_dir: str | Path | None = None,
+        cluster: str = "dynamokv",
+        zone: str | None = None,
+        weight: int = 1,
+        config: NodeConfig | str | Path | None = None,
+        timeout: float = JOIN_SECONDS,
+        **overrides: Any,
+    ) -> None:
+        self.config = load_config(address, seeds, data_dir, cluster, zone, weight, config, overrides)
+        self._scope = _scope_of(self.config)
+        self._session = Session(
+            lambda: open_node(self.config, timeout),
+            "this member was not started: use 'async with', or 'await dynamokv.join_async(...)'",
+        )
+
+    async def start(self) -> AsyncNode:
+        """Join, and return when this member is ready to serve. ``async with`` does it too."""
+        await self._session.open()
+        return self
+
+    async def aclose(self) -> None:
+        """Stop, within 2 s. The member keeps its place in the ring and comes back with its data directory."""
+        await self._session.close()
+
+    @property
+    def address(self) -> str:
+        """Where others reach this member, with the real port."""
+        return self._session.running().home.settings.address
+
+    @property
+    def node_id(self) -> str:
+        """This member's id, in hex."""
+        return self._session.running().home.node_id.hex()
+
+    def status(self) -> dict[str, Any]:
+        """This member, its store, and every member with its state."""
+        return status.node_status(self._session.running(), self.config)
+
+    def metrics(self) -> dict[str, Any]:
+        """The five essential figures, and the counters."""
+        return status.node_metrics(self._session.running(), self.config)
+
+    def ring(self) -> dict[str, Any]:
+        """Who owns what."""
+        return status.ring(self._session.running())
+
+    async def __aenter__(self) -> AsyncNode:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class Node(BlockingStore):
+    """A member of the ring, on a thread of its own: what ``join`` returns. Any thread may use it.
+
+    Args: as ``join``. Unlike ``AsyncNode``, it joins at once.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        seeds: Sequence[str] = (),
+        data_dir: str | Path | None = None,
+        cluster: str = "dynamokv",
+        zone: str | None = None,
+        weight: int = 1,
+        config: NodeConfig | str | Path | None = None,
+        timeout: float = JOIN_SECONDS,
+        **overrides: Any,
+    ) -> None:
+        self.config = load_config(address, seeds, data_dir, cluster, zone, weight, config, overrides)
+        self._scope = _scope_of(self.config)
+        self._session = Session(lambda: open_node(self.config, timeout), "this member was not started")
+        self._thread = LoopThread("dynamokv-node")
+        try:
+            self._thread.run(self._session.open())
+        except BaseException:
+            self._thread.stop()
+            raise
+        _open_nodes.add(self)
+
+    def close(self) -> None:
+        """Stop, within 2 s. The member keeps its place in the ring and comes back with its data directory."""
+        if self._session.opened and self._thread.alive:
+            self._thread.run(self._session.close())
+            self._thread.stop()
+        _open_nodes.discard(self)
+
+    @property
+    def address(self) -> str:
+        """Where others reach this member, with the real port."""
+        return self._running().home.settings.address
+
+    @property
+    def node_id(self) -> str:
+        """This member's id, in hex."""
+        return self._running().home.node_id.hex()
+
+    def status(self) -> dict[str, Any]:
+        """This member, its store, and every member with its state."""
+        return self._thread.call(status.node_status, self._running(), self.config)
+
+    def metrics(self) -> dict[str, Any]:
+        """The five essential figures, and the counters."""
+        return self._thread.call(status.node_metrics, self._running(), self.config)
+
+    def ring(self) -> dict[str, Any]:
+        """Who owns what."""
+        return self._thread.call(status.ring, self._running())
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _running(self) -> Runtime:
+        return self._session.running()
+
+
+def join(
+    address: str | None = None,
+    *,
+    seeds: Sequence[str] = (),
+    data_dir: str | Path | None = None,
+    cluster: str = "dynamokv",
+    zone: str | None = None,
+    weight: int = 1,
+    config: NodeConfig | str | Path | None = None,
+    timeout: float = JOIN_SECONDS,
+    **overrides: Any,
+) -> Node:
+    """Make this process a member of the ring, and return when it is ready to serve.
+
+    The first address in ``seeds`` founds the ring if there is none; every other process joins it. ``seeds=()`` founds a
+    ring of one.
+
+    Args:
+        address: ``host:port`` to bind; port 0 picks a free one.
+        seeds: where to find the ring, the same list everywhere.
+        data_dir: where identity and data live; None keeps everything in memory.
+        cluster: the ring's name.
+        zone: failure domain of this member; copies go to distinct zones.
+        weight: relative share of the data.
+        config: a ``NodeConfig``, or the path of a TOML file.
+        timeout: seconds to wait until ready.
+        overrides: any other field of ``NodeConfig``, ``durability="interval"`` for one.
+
+    Raises:
+        ConfigError: a setting is wrong; the message names it.
+        JoinError: no ring, another ring, or a refusal; the message says which.
+        StorageError: the data directory cannot be used.
+    """
+    return Node(
+        address,
+        seeds=seeds,
+        data_dir=data_dir,
+        cluster=cluster,
+        zone=zone,
+        weight=weight,
+        config=config,
+        timeout=timeout,
+        **overrides,
+    )
+
+
+async def join_async(
+    address: str | None = None,
+    *,
+    seeds: Sequence[str] = (),
+    data_dir: str | Path | None = None,
+    cluster: str = "dynamokv",
+    zone: str | None = None,
+    weight: int = 1,
+    config: NodeConfig | str | Path | None = None,
+    timeout: float = JOIN_SECONDS,
+    **overrides: Any,
+) -> AsyncNode:
+    """As ``join``, on the running asyncio loop."""
+    node = AsyncNode(
+        address,
+        seeds=seeds,
+        data_dir=data_dir,
+        cluster=cluster,
+        zone=zone,
+        weight=weight,
+        config=config,
+        timeout=timeout,
+        **overrides,
+    )
+    return await node.start()
+
+
+@atexit.register
+def _close_open_nodes() -> None:
+    for node in list(_open_nodes):
+        node.close()

@@ -1,0 +1,370 @@
+"""Settings: one frozen dataclass for a member, one for a client, each field with its unit, default and trade-off.
+
+Order of precedence: explicit argument > ``DYNAMOKV_<FIELD>`` in the environment > TOML file > default. An unknown name,
+in any of the three, is a ``ConfigError`` that says so and names the nearest known one: a misspelt option that is silently
+ignored is found in production.
+
+The TOML file is named by ``config=`` or ``DYNAMOKV_CONFIG`` and holds the fields at its top level::
+
+    seeds = ["10.0.0.1:7401", "10.0.0.2:7401"]
+    data_dir = "/var/lib/app/ring"
+    durability = "interval"
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dynamokv import limits
+from dynamokv.errors import ConfigError, UsageError
+from dynamokv.ports import Serializer, StorageEngine
+from dynamokv.types import Consistency, Durability
+
+ENV_PREFIX = "DYNAMOKV_"
+ENV_CONFIG_FILE = "DYNAMOKV_CONFIG"
+ENV_OF_TOOLS = frozenset({ENV_CONFIG_FILE, "DYNAMOKV_LOG_LEVEL"})
+"""Variables with our prefix that are no fields, so that they are not refused as misspelt ones."""
+
+CLUSTER_WIDE = ("partitions", "n")
+"""Fields fixed for ever by the founder; a joiner that disagrees is refused."""
+
+LOOPBACK_HOSTS = frozenset({"localhost", "::1"})
+
+_Config = TypeVar("_Config", "NodeConfig", "ClientConfig")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeConfig:
+    """How one member runs. Build it directly, or let ``join`` load it."""
+
+    address: str = "127.0.0.1:0"
+    """``host:port`` to bind. Port 0 picks a free one (see ``Node.address``); fix it where others list it as a seed."""
+
+    advertise: str | None = None
+    """``host:port`` that others reach this member at. Default: ``address``. Set it behind NAT, or when binding 0.0.0.0."""
+
+    seeds: tuple[str, ...] = ()
+    """Addresses to find the ring by, the same list on every member. The first founds the ring. Default: a ring of one."""
+
+    data_dir: Path | None = None
+    """Where identity and data live. Default: memory only, so that every start is a new member with nothing."""
+
+    cluster: str = "dynamokv"
+    """Name of the ring, checked at join. Give each ring of one network its own."""
+
+    zone: str | None = None
+    """Failure domain (host, rack, availability zone). Copies of a key go to distinct zones while there are enough."""
+
+    weight: int = 1
+    """Relative share of the data, 1 to 100. A machine with twice the disk takes 2."""
+
+    insecure: bool = False
+    """Allow a bind beyond loopback without keys: everyone who reaches the port can then read and write everything."""
+
+    durability: Durability = Durability.FSYNC
+    """``fsync`` (default), ``interval`` or ``os``: see ``types.Durability``. Weaker is faster, and only a power cut differs."""
+
+    fsync_interval: float = 0.1
+    """Seconds between two fsyncs at durability ``interval``: what a power cut may cost this member's own copy."""
+
+    consistency: int = Consistency.QUORUM
+    """Default level of every call. ONE reads locally and may be stale; ALL stops when one owner is down."""
+
+    request_timeout: float = 5.0
+    """Seconds a call may take unless it says otherwise. Shorter fails sooner, longer rides out a pause of a peer."""
+
+    hedge_after: float = 0.03
+    """Seconds before a read that still waits asks one more owner. Shorter cuts the tail, longer saves work."""
+
+    partitions: int = limits.PARTITIONS_DEFAULT
+    """Equal parts of the key space, a power of two, fixed for ever. More for rings that may pass 100 members."""
+
+    n: int = 3
+    """Copies of each key, fixed for ever. 3 survives one lost member with quorums, 5 survives two."""
+
+    expect_members: int = 1
+    """Members to wait for before the ring is founded and serves. Set it where more than ``n`` members start together."""
+
+    sibling_cap: int = limits.SIBLINGS_MAX
+    """Siblings of one key beyond which a put without context is refused: somebody writes and never merges."""
+
+    max_clock_drift: float = limits.CLOCK_DRIFT_MAX_MS / 1000
+    """Seconds a peer's stamp may be ahead before its message is refused and counted."""
+
+    in_flight_max: int = limits.IN_FLIGHT_MAX
+    """Requests under way at once; beyond it calls raise ``Overloaded`` before any work."""
+
+    log_bytes_max: int = 64 * limits.MiB
+    """Write-ahead log bytes after which a snapshot replaces it. Smaller restarts faster, larger writes less."""
+
+    engine: Callable[[Path], StorageEngine] | None = None
+    """Your own storage engine, given the data directory. Default: the durable one, or memory without ``data_dir``."""
+
+    serializer: Serializer | None = None
+    """Your own encoding of values. Default: CBOR. Every member and client of a ring must use the same."""
+
+    def __post_init__(self) -> None:
+        _settle(self, _NODE_PARSERS)
+        _check_address("address", self.address, port_zero=True)
+        if self.advertise is not None:
+            _check_address("advertise", self.advertise)
+        for seed in self.seeds:
+            _check_address("seeds", seed)
+        _check_name("cluster", self.cluster)
+        if self.zone is not None:
+            _check_name("zone", self.zone)
+        _check_range("weight", self.weight, 1, 100)
+        _check_range("fsync_interval", self.fsync_interval, 0.001, 60.0)
+        _check_range("request_timeout", self.request_timeout, 0.001, 3600.0)
+        _check_range("hedge_after", self.hedge_after, 0.001, 3600.0)
+        _check_range("partitions", self.partitions, 1, limits.PARTITIONS_MAX)
+        if self.partitions & (self.partitions - 1):
+            raise ConfigError(f"partitions must be a power of two, not {self.partitions}")
+        _check_range("n", self.n, 1, limits.REPLICAS_MAX)
+        _check_range("expect_members", self.expect_members, 1, limits.MEMBERS_MAX)
+        _check_range("sibling_cap", self.sibling_cap, 1, 10_000)
+        _check_range("max_clock_drift", self.max_clock_drift, 0.1, 3600.0)
+        _check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
+        _check_range("log_bytes_max", self.log_bytes_max, 4 * limits.KiB, 1 << 40)
+        if self.consistency not in (Consistency.QUORUM, Consistency.ALL) and self.consistency > self.n:
+            raise ConfigError(f"consistency={self.consistency} cannot be met: the ring keeps n={self.n} copies")
+        host = split_address(self.address)[0]
+        if not self.insecure and not is_loopback(host):
+            raise ConfigError(
+                f"address {self.address} is reachable from other machines and this member has no keys: "
+                "bind 127.0.0.1, or pass insecure=True if everyone on that network may read and write everything"
+            )
+        if self.engine is not None and self.data_dir is None:
+            raise ConfigError("engine needs data_dir: that is what your engine is opened with")
+        if self.advertise is None and host in ("0.0.0.0", "::"):
+            raise ConfigError(f"address {self.address} is not one that peers can reach: pass advertise='host:port'")
+
+    @classmethod
+    def load(cls, source: NodeConfig | str | Path | None = None, **explicit: Any) -> NodeConfig:
+        """Settings by precedence. ``source`` is a finished ``NodeConfig`` (then only ``explicit`` changes it) or a TOML file."""
+        return _load(cls, source, explicit)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientConfig:
+    """How a client that is no member runs."""
+
+    nodes: tuple[str, ...] = ()
+    """Addresses of members to start from, kept as seeds for ever. List two or more, so that one may be down."""
+
+    cluster: str = "dynamokv"
+    """Name of the ring, checked at connect."""
+
+    consistency: int = Consistency.QUORUM
+    """Default level of every call."""
+
+    request_timeout: float = 5.0
+    """Seconds a call may take unless it says otherwise."""
+
+    in_flight_max: int = limits.IN_FLIGHT_MAX
+    """Requests under way at once; beyond it calls raise ``Overloaded`` before any work."""
+
+    serializer: Serializer | None = None
+    """Your own encoding of values. Default: CBOR. Every member and client of a ring must use the same."""
+
+    def __post_init__(self) -> None:
+        _settle(self, _CLIENT_PARSERS)
+        if not self.nodes:
+            raise ConfigError("nodes is empty: give the address of at least one member, as 'host:port'")
+        for node in self.nodes:
+            _check_address("nodes", node)
+        _check_name("cluster", self.cluster)
+        _check_range("request_timeout", self.request_timeout, 0.001, 3600.0)
+        _check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
+
+    @classmethod
+    def load(cls, source: ClientConfig | str | Path | None = None, **explicit: Any) -> ClientConfig:
+        """Settings by precedence, as ``NodeConfig.load``."""
+        return _load(cls, source, explicit)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """``host:port`` taken apart; an IPv6 host stands in brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host."""
+    return host in LOOPBACK_HOSTS or (host.startswith("127.") and host.count(".") == 3)
+
+
+def _load(cls: type[_Config], source: _Config | str | Path | None, explicit: Mapping[str, Any]) -> _Config:
+    known = {f.name for f in fields(cls)}
+    _refuse_unknown(explicit, known, "option")
+    if isinstance(source, cls):
+        return replace(source, **explicit)
+    values: dict[str, Any] = {}
+    path = source or os.environ.get(ENV_CONFIG_FILE)
+    if path:
+        values.update(_read_toml(Path(path), known))
+    values.update(_read_environment(known))
+    values.update(explicit)
+    return cls(**values)
+
+
+def _read_toml(path: Path, known: set[str]) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    _refuse_unknown(table, known | _OTHER_FACE_FIELDS, f"option in {path}:")
+    return {name: value for name, value in table.items() if name in known}
+
+
+def _read_environment(known: set[str]) -> dict[str, str]:
+    found = {
+        name.removeprefix(ENV_PREFIX).lower(): value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(ENV_PREFIX) and name not in ENV_OF_TOOLS
+    }
+    _refuse_unknown(found, known | _OTHER_FACE_FIELDS, f"environment variable {ENV_PREFIX}")
+    return {name: value for name, value in found.items() if name in known}
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> None:
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+            shown = name.upper() if where.endswith(ENV_PREFIX) else f" {name}"
+            raise ConfigError(f"unknown {where}{shown}{hint}")
+
+
+def _settle(config: NodeConfig | ClientConfig, parsers: Mapping[str, Callable[[Any], Any]]) -> None:
+    """Bring every field to its own type; text comes from the environment, plain values from TOML and callers."""
+    for name, parse in parsers.items():
+        value = getattr(config, name)
+        try:
+            object.__setattr__(config, name, parse(value))
+        except UsageError as error:
+            raise ConfigError(f"{name}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{name}={value!r} is not valid: {error}") from error
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} must be between {low} and {high}, not {value}")
+
+
+def _check_name(name: str, value: str) -> None:
+    if not value or len(value.encode()) > limits.BUCKET_NAME_BYTES_MAX:
+        raise ConfigError(f"{name} must have 1 to {limits.BUCKET_NAME_BYTES_MAX} bytes, not {value!r}")
+
+
+def _check_address(name: str, value: str, *, port_zero: bool = False) -> None:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not (0 if port_zero else 1) <= int(port) <= 65_535:
+        raise ConfigError(f"{name} must be 'host:port', not {value!r}")
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or isinstance(value, float):
+        raise TypeError("a whole number is needed")
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError("a number is needed")
+    return float(value)
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("1", "true", "yes", "on"):
+        return True
+    if isinstance(value, str) and value.lower() in ("0", "false", "no", "off"):
+        return False
+    if isinstance(value, bool):
+        return value
+    raise TypeError("true or false is needed")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text is needed")
+    return value
+
+
+def _optional_text(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _address(value: Any) -> str:
+    # One spelling for loopback, because a member recognises its own address in the list of seeds.
+    return re.sub("^localhost:", "127.0.0.1:", _text(value).strip())
+
+
+def _optional_address(value: Any) -> str | None:
+    return None if value is None else _address(value)
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    return tuple(_address(part) for part in parts if _address(part))
+
+
+def _path(value: Any) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _durability(value: Any) -> Durability:
+    if isinstance(value, Durability):
+        return value
+    try:
+        return Durability(_text(value).lower())
+    except ValueError:
+        raise ValueError("it must be 'fsync', 'interval' or 'os'") from None
+
+
+def _consistency(value: Any) -> int:
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if value == Consistency.QUORUM or value == Consistency.ALL:
+        return int(value)
+    return Consistency.parse(value)
+
+
+_SHARED_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "cluster": _text,
+    "consistency": _consistency,
+    "request_timeout": _number,
+    "in_flight_max": _integer,
+}
+_CLIENT_PARSERS: dict[str, Callable[[Any], Any]] = {**_SHARED_PARSERS, "nodes": _addresses}
+_NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
+    **_SHARED_PARSERS,
+    "address": _address,
+    "advertise": _optional_address,
+    "seeds": _addresses,
+    "data_dir": _path,
+    "zone": _optional_text,
+    "weight": _integer,
+    "insecure": _flag,
+    "durability": _durability,
+    "fsync_interval": _number,
+    "hedge_after": _number,
+    "partitions": _integer,
+    "n": _integer,
+    "expect_members": _integer,
+    "sibling_cap": _integer,
+    "max_clock_drift": _number,
+    "log_bytes_max": _integer,
+}
+_OTHER_FACE_FIELDS = {f.name for cls in (NodeConfig, ClientConfig) for f in fields(cls)}
+"""A file or an environment may serve a member and a client of one application; each takes the fields it knows."""

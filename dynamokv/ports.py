@@ -1,0 +1,194 @@
+"""The seams: what the core and the runtime ask of the outside, as small Protocols.
+
+Everything that touches a clock, a random source, a disk or a socket stands behind one of these, so that production, the
+simulator and a table test differ only in what they pass in. A port that needs a long fake is a wrong port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+Row: TypeAlias = tuple[bytes, bytes | None]
+"""A key and its new value; ``None`` deletes the row from the store (this is below tombstones, which are values)."""
+
+
+class Clock(Protocol):
+    """Time, handed in."""
+
+    def wall_ms(self) -> int:
+        """Milliseconds since 1970. May jump, either way; nothing's correctness may depend on it."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back. Only differences mean anything."""
+        ...
+
+
+class Rng(Protocol):
+    """Randomness, handed in."""
+
+    def random(self) -> float:
+        """A float in [0, 1)."""
+        ...
+
+    def randbytes(self, n: int, /) -> bytes:
+        """``n`` random bytes, fit for identities in production."""
+        ...
+
+
+class Reader(Protocol):
+    """The protocol's view of the local store: what it may read within one step."""
+
+    def visible(self, key: bytes) -> bytes | None:
+        """The record that reads may show: durable at the level that this node promises."""
+        ...
+
+    def newest(self, key: bytes) -> bytes | None:
+        """The record that writes build on: the last one written, durable or not."""
+        ...
+
+    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """``newest`` rows with start <= key < end, in key order."""
+        ...
+
+
+class StorageEngine(Protocol):
+    """An ordered, durable map of bytes. Third parties may bring their own (``NodeConfig(engine=...)``).
+
+    ``apply``, ``flush``, ``checkpoint`` and ``close`` are called by one thread at a time, though not always the same one.
+    ``get``, ``scan`` and ``stats`` may be called by any thread at any moment, also during an ``apply``; they see each
+    batch's row whole or not at all.
+
+    Attributes:
+        forgot: True when opening found that acknowledged writes may be missing (a truncated, damaged or quarantined
+            file). The node then mints a new storage epoch before its first write.
+    """
+
+    forgot: bool
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, or ``None``. Raises ``CorruptionError`` for bytes that fail their checksum."""
+        ...
+
+    def apply(self, batch: Sequence[Row], *, sync: bool) -> None:
+        """Write all rows or none, then make them visible; with ``sync`` they are on the disk before they are visible.
+
+        Raises:
+            DiskFull: nothing was applied and none of it will ever appear; later calls may succeed.
+            StorageError: the disk failed. The batch may or may not be there after a reopen; until then every later
+                ``apply`` is refused, while reads go on.
+        """
+        ...
+
+    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start <= key < end in key order, as of the call: batches applied later do not show."""
+        ...
+
+    def flush(self) -> None:
+        """On return, everything applied before the call is on the disk. Raises as ``apply`` does."""
+        ...
+
+    def checkpoint(self, directory: Path) -> None:
+        """Write a copy, as of now, that the same engine can open. ``directory`` must not exist yet."""
+        ...
+
+    def stats(self) -> Mapping[str, int | float]:
+        """At least ``rows`` and ``storage_bytes`` (on disk, or in memory for an engine without a disk)."""
+        ...
+
+    def close(self) -> None:
+        """Flush and let go of every file. A second call does nothing."""
+        ...
+
+
+class FileSystem(Protocol):
+    """The few file operations that an engine needs, so that a test can fail or crash each of them."""
+
+    def make_dir(self, path: Path) -> None:
+        """Create a directory and its parents; no error when it is there. The entry is durable on return."""
+        ...
+
+    def list_dir(self, path: Path) -> list[str]:
+        """Names in a directory, sorted."""
+        ...
+
+    def read(self, path: Path) -> bytes:
+        """The whole file."""
+        ...
+
+    def open_append(self, path: Path) -> AppendFile:
+        """Open for appending at the end, created when absent. ``sync_dir`` makes a new entry durable."""
+        ...
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Atomic rename over the target."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Delete a file."""
+        ...
+
+    def sync_dir(self, path: Path) -> None:
+        """Make the directory's entries durable."""
+        ...
+
+    def link(self, source: Path, target: Path) -> None:
+        """A second name for the same, from now on immutable, file."""
+        ...
+
+
+class AppendFile(Protocol):
+    """An open file that only grows, or is cut back to an earlier length."""
+
+    def append(self, data: bytes) -> None:
+        """Write all of it or raise ``OSError``; after an error the file may hold part of it."""
+        ...
+
+    def truncate(self, size_bytes: int) -> None:
+        """Cut the file to this length; the next append goes there."""
+        ...
+
+    def sync(self) -> None:
+        """fdatasync. An error is final for this file."""
+        ...
+
+    def size(self) -> int:
+        """Length in bytes."""
+        ...
+
+    def close(self) -> None:
+        """Close without syncing."""
+        ...
+
+
+class Transport(Protocol):
+    """Frames to and from peers. Loss is allowed, silence about it is not: ``send`` says False, a lost peer is reported.
+
+    A peer is known by its node id once ``connect`` named it, or by the opaque route of the frame it sent.
+    """
+
+    def connect(self, peer: bytes, address: str) -> None:
+        """Keep a link to this address for ever, under this name; an older link of that name to elsewhere is dropped."""
+        ...
+
+    def disconnect(self, peer: bytes) -> None:
+        """Drop the link, if there is one."""
+        ...
+
+    def send(self, peer: bytes, frame: bytes) -> bool:
+        """Queue a frame without ever blocking; False when the peer cannot be reached now, and then nothing was queued."""
+        ...
+
+
+class Serializer(Protocol):
+    """Values to bytes and back (``serializer=``). Must raise ``ValueError`` or ``TypeError`` for what it cannot carry."""
+
+    def dumps(self, value: object, /) -> bytes:
+        """Encode."""
+        ...
+
+    def loads(self, data: bytes, /) -> object:
+        """Decode what ``dumps`` made."""
+        ...

@@ -1,0 +1,207 @@
+"""The vocabulary of the core: events go into ``step``, effects come out of it.
+
+Rules:
+    - An effect says what to do; the runtime does it, in the order given, and reports back with an event.
+    - ``Write.then`` is what the durability of the write releases: an acknowledgement to a peer, or an event at home. So an
+      acknowledgement cannot overtake its fsync, however the runtime is written.
+    - Named tuples: made by the million, compared by tests.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+from dynamokv.ring.topology import Topology
+from dynamokv.wire.messages import Message
+
+LOCAL = b""
+"""The origin of requests made in this process."""
+
+
+class Origin(NamedTuple):
+    """Who asked: ``LOCAL`` or a peer, and the id that the asker knows the request by."""
+
+    peer: bytes
+    id: int
+
+
+# --- events ---------------------------------------------------------------------------------------------------------------
+
+
+class Request(NamedTuple):
+    """The application asks, through ``PutRequest`` or ``GetRequest``; the answer is a ``Reply`` with this ticket."""
+
+    ticket: int
+    message: Any
+
+
+class Forget(NamedTuple):
+    """The application no longer waits for this ticket; its reply, if any, is dropped."""
+
+    ticket: int
+
+
+class Received(NamedTuple):
+    """A message arrived; ``peer`` is a node id, the name of a link, or the route of a client."""
+
+    peer: bytes
+    message: Message
+
+
+class PeerUp(NamedTuple):
+    """The link to this peer works."""
+
+    peer: bytes
+
+
+class PeerDown(NamedTuple):
+    """The link to this peer broke; what was under way to it may or may not have arrived."""
+
+    peer: bytes
+
+
+class Undelivered(NamedTuple):
+    """This message never left: the peer cannot be reached now."""
+
+    peer: bytes
+    message: Message
+
+
+class Written(NamedTuple):
+    """A write of the request with this id is durable."""
+
+    id: int
+
+
+class WriteFailed(NamedTuple):
+    """A write of the request with this id failed; ``reason`` is for people."""
+
+    id: int
+    reason: str
+
+
+class TopologyStored(NamedTuple):
+    """A topology that this node decided on is durable, so it may be told; ``None``: the disk refused it."""
+
+    topology: Topology | None
+    asker: Origin | None
+
+
+class IdentityStored(NamedTuple):
+    """The identity row with this clock ceiling is durable."""
+
+    ceiling: int
+
+
+class PageStored(NamedTuple):
+    """A page of a transfer is durable, and ``next`` starts the following one; ``None``: the disk refused it."""
+
+    peer: bytes
+    next: bytes | None
+
+
+class Tick(NamedTuple):
+    """Time has passed: look at the timers."""
+
+
+class Stop(NamedTuple):
+    """The node is about to close cleanly; once the effects are done, its actor may be used again."""
+
+
+Event: TypeAlias = (
+    Request
+    | Forget
+    | Received
+    | PeerUp
+    | PeerDown
+    | Undelivered
+    | Written
+    | WriteFailed
+    | TopologyStored
+    | IdentityStored
+    | PageStored
+    | Tick
+    | Stop
+)
+
+
+# --- effects --------------------------------------------------------------------------------------------------------------
+
+
+class Send(NamedTuple):
+    """Queue a message; ``Undelivered`` comes back if the peer cannot be reached."""
+
+    peer: bytes
+    message: Message
+
+
+After: TypeAlias = Send | Written | WriteFailed | TopologyStored | IdentityStored | PageStored
+
+
+class Write(NamedTuple):
+    """Write these rows, all or none, and then release ``then``, or ``otherwise`` when the write failed.
+
+    ``synced``: on the disk first, whatever the node's durability setting.
+    """
+
+    rows: list[tuple[bytes, bytes]]
+    then: After | None = None
+    otherwise: After | None = None
+    synced: bool = False
+
+
+class Reply(NamedTuple):
+    """The answer for the application: ``PutDone``, ``GetDone`` or ``Failed``."""
+
+    ticket: int
+    message: Message
+
+
+class Connect(NamedTuple):
+    """Keep a link to this address under this name."""
+
+    peer: bytes
+    address: str
+
+
+class Disconnect(NamedTuple):
+    """Drop the link."""
+
+    peer: bytes
+
+
+class Describe(NamedTuple):
+    """Somebody asks for this node's status: ``StatusReply`` with this id goes to this peer."""
+
+    peer: bytes
+    id: int
+
+
+class Ready(NamedTuple):
+    """This node has a place in the ring, and the data that it needs to serve."""
+
+
+class JoinFailed(NamedTuple):
+    """This node will not get into the ring; ``reason`` is a ``JoinReason``."""
+
+    reason: int
+    text: str
+
+
+class Report(NamedTuple):
+    """Something people should know; ``level`` is a name of ``logging``."""
+
+    area: str
+    level: str
+    text: str
+
+
+Effect: TypeAlias = (
+    Send | Write | Reply | Connect | Disconnect | Describe | Ready | JoinFailed | Report
+)
+"""What ``step`` returns is a list of these."""
+
+
+def answer(origin: Origin, message: Message) -> Send | Reply:
+    """The reply, to wherever the request came from. The message carries the origin's id already."""
+    return Reply(origin.id, message) if origin.peer == LOCAL else Send(origin.peer, message)

@@ -1,0 +1,256 @@
+"""How a ring comes to be: the founder founds it, the others join it, one at a time, until it has ``n`` members.
+
+Two sides, both plain state machines driven by ``node.py``:
+
+``Seeker``  a process without a place asks the seeds, and follows their hints, until a topology names it.
+``Driver``  the first member in the record decides every change, makes it durable, and tells the others.
+
+Rules:
+    - The first seed founds, and only when no other seed knows a ring: each said so, or stayed silent for a grace period.
+    - While the ring has fewer members than copies, every member owns every key. So a newcomer may be added at once: any
+      quorum after it meets any quorum before it, as long as the next newcomer waits until this one holds everything
+      (``change`` in the record). Beyond ``n`` members, partitions would have to move between owners, and this version
+      does not move them: it refuses. Start such a ring with ``expect_members``.
+    - A decision is durable before anyone hears of it.
+    - An id that is known and asks again has a new address; but while its old address answers, there are two of it, from a
+      copied data directory, and the second is refused.
+"""
+
+from __future__ import annotations
+
+from dynamokv import limits
+from dynamokv.protocol.effects import (
+    Connect,
+    Effect,
+    JoinFailed,
+    Origin,
+    Send,
+    TopologyStored,
+    Write,
+    answer,
+)
+from dynamokv.protocol.home import Home
+from dynamokv.ring.topology import Member, Topology
+from dynamokv.types import ClusterId, NodeId
+from dynamokv.wire import codec
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire.messages import (
+    JoinAnswer,
+    JoinReason,
+    JoinRequest,
+    TopologyReply,
+    TopologyRequest,
+)
+
+_KEEP_ASKING = (JoinReason.NO_RING, JoinReason.BUSY, JoinReason.ASK)
+
+
+def founding_topology(home: Home, members: tuple[Member, ...]) -> Topology:
+    """The first record of a new ring."""
+    settings, rng = home.settings, home.rng
+    return Topology(
+        cluster_id=ClusterId(rng.randbytes(16)),
+        cluster=settings.cluster,
+        epoch=1,
+        partitions=settings.partitions,
+        n=settings.n,
+        seed=int.from_bytes(rng.randbytes(8)),
+        context_key=rng.randbytes(16),
+        members=members,
+        change=None,
+    )
+
+
+def this_member(home: Home) -> Member:
+    """This node, as the record shall name it."""
+    settings = home.settings
+    return Member(home.node_id, settings.address, settings.zone, settings.weight)
+
+
+def store(topology: Topology, asker: Origin | None = None) -> Write:
+    """Make a decision durable, and only then tell."""
+    row = (row_keys.TOPOLOGY_ROW, codec.encode(topology.encode()))
+    return Write([row], TopologyStored(topology, asker), TopologyStored(None, asker), synced=True)
+
+
+class Seeker:
+    """The way into a ring, for a process whose store remembers none."""
+
+    def __init__(self, home: Home, now: float) -> None:
+        settings = home.settings
+        self.founder = not settings.seeds or settings.seeds[0] == settings.address
+        others = [seed for seed in settings.seeds if seed != settings.address]
+        self.seeds = dict.fromkeys(seed.encode() for seed in others)
+        self.silent = set(self.seeds)
+        self.grace_ends = now + limits.FOUND_GRACE_SECONDS
+        self.next_ask = now
+        self.candidates: dict[NodeId, Member] = {}
+        self.founding = False
+        self.found_a_ring = False
+
+    def connect(self) -> list[Effect]:
+        """Links to the seeds; a link is known by its address until a topology gives it a node id."""
+        return [Connect(seed, seed.decode()) for seed in self.seeds]
+
+    def tick(self, home: Home, now: float) -> list[Effect]:
+        """Ask again, or found."""
+        if self.founding or now < self.next_ask:
+            return []
+        self.next_ask = now + limits.SEEK_SECONDS
+        if self.founder and not self.found_a_ring:
+            if not self.silent or now >= self.grace_ends:
+                expected = home.settings.expect_members - 1
+                if len(self.candidates) >= expected:
+                    self.founding = True
+                    members = (this_member(home), *self.candidates.values())
+                    return [store(founding_topology(home, members))]
+            return [
+                Send(seed, TopologyRequest(0, home.settings.cluster)) for seed in self.seeds
+            ]
+        return [Send(seed, self._request(home)) for seed in self.seeds]
+
+    def on_answer(self, home: Home, peer: bytes, message: JoinAnswer) -> list[Effect]:
+        """A seed has no place for us, yet or for ever."""
+        self.silent.discard(peer)
+        if message.reason not in _KEEP_ASKING:
+            return [JoinFailed(message.reason, message.detail)]
+        if message.reason == JoinReason.ASK:
+            return self._also_ask(message.detail)
+        return []
+
+    def on_topology(self, home: Home, topology: Topology) -> list[Effect]:
+        """There is a ring, and we are not in it yet: ask its driver."""
+        self.found_a_ring = True
+        return self._also_ask(topology.members[0].address)
+
+    def on_join_request(self, home: Home, origin: Origin, request: JoinRequest) -> list[Effect]:
+        """Others look for the ring as well: the founder remembers them, everyone else knows no more than they do."""
+        if not self.founder:
+            return [answer(origin, JoinAnswer(origin.id, JoinReason.NO_RING, "no ring here yet"))]
+        refusal = _disagreement(home.settings.partitions, home.settings.n, home.settings.cluster, request)
+        if refusal:
+            return [answer(origin, JoinAnswer(origin.id, JoinReason.MISMATCH, refusal))]
+        expected = home.settings.expect_members - 1
+        known = NodeId(request.node_id) in self.candidates
+        if not self.founding and (known or len(self.candidates) < expected):
+            self.candidates[NodeId(request.node_id)] = _member_of(request)
+        return [answer(origin, JoinAnswer(origin.id, JoinReason.BUSY, "the ring is being founded"))]
+
+    def _also_ask(self, address: str) -> list[Effect]:
+        link = address.encode()
+        if link in self.seeds:
+            return []
+        self.seeds[link] = None
+        return [Connect(link, address)]
+
+    def _request(self, home: Home) -> JoinRequest:
+        return join_request(home)
+
+
+def join_request(home: Home) -> JoinRequest:
+    """What this node asks of the driver: a place, or, where it has one, that its address be put right."""
+    settings = home.settings
+    return JoinRequest(
+        0,
+        settings.cluster,
+        home.node_id,
+        settings.address,
+        settings.zone,
+        settings.weight,
+        settings.partitions,
+        settings.n,
+    )
+
+
+class Driver:
+    """The deciding side; every member has one, and only the first in the record uses it."""
+
+    def __init__(self) -> None:
+        self.deciding = False
+
+    def on_join_request(self, home: Home, origin: Origin, request: JoinRequest) -> list[Effect]:
+        """Grant a place, or say why not."""
+        topology = home.topology
+        assert topology is not None
+        driver = topology.members[0]
+        refusal = _disagreement(topology.partitions, topology.n, topology.cluster, request)
+        if refusal:
+            return _no(origin, JoinReason.MISMATCH, refusal)
+        if driver.node_id != home.node_id:
+            return _no(origin, JoinReason.ASK, driver.address)
+        known = topology.member(NodeId(request.node_id))
+        if known is not None and known.address == request.address:
+            return [answer(origin, TopologyReply(origin.id, topology.encode()))]
+        holder = next((m for m in topology.members if m.address == request.address), None)
+        if holder is not None:
+            return _no(origin, JoinReason.DUPLICATE, _taken(holder))
+        if self.deciding:
+            return _no(origin, JoinReason.BUSY, "another change is being decided")
+        if known is not None:
+            return self._move(home, origin, known, request)
+        if topology.change is not None:
+            return _no(origin, JoinReason.BUSY, f"{topology.change.hex()[:8]} is being filled")
+        if len(topology.members) >= topology.n:
+            return _no(origin, JoinReason.FULL, _full(topology))
+        self.deciding = True
+        return [store(topology.with_member(_member_of(request), filling=True), origin)]
+
+    def on_filled(self, home: Home, peer: bytes) -> list[Effect]:
+        """The newcomer holds everything: the next may come."""
+        topology = home.topology
+        assert topology is not None
+        if self.deciding or topology.change != peer or topology.members[0].node_id != home.node_id:
+            return []
+        self.deciding = True
+        return [store(topology.settled())]
+
+    def _move(
+        self, home: Home, origin: Origin, known: Member, request: JoinRequest
+    ) -> list[Effect]:
+        if home.is_up(known.node_id):
+            text = (
+                f"member {known.node_id.hex()[:8]} is alive at {known.address}: this data directory "
+                "is a copy of its own, and one identity cannot run twice; start with an empty one"
+            )
+            return _no(origin, JoinReason.DUPLICATE, text)
+        assert home.topology is not None
+        self.deciding = True
+        moved = Member(known.node_id, request.address, known.zone, known.weight)
+        return [store(home.topology.with_member(moved), origin)]
+
+
+def _no(origin: Origin, reason: JoinReason, detail: str) -> list[Effect]:
+    return [answer(origin, JoinAnswer(origin.id, reason, detail))]
+
+
+def _member_of(request: JoinRequest) -> Member:
+    return Member(NodeId(request.node_id), request.address, request.zone, request.weight)
+
+
+def _disagreement(partitions: int, n: int, cluster: str, request: JoinRequest) -> str:
+    """What the asker and the ring see differently, or nothing."""
+    differences = [
+        f"{name} is {ours!r} in the ring and {theirs!r} at the joiner"
+        for name, ours, theirs in (
+            ("cluster", cluster, request.cluster),
+            ("partitions", partitions, request.partitions),
+            ("n", n, request.n),
+        )
+        if ours != theirs
+    ]
+    return "; ".join(differences)
+
+
+def _taken(holder: Member) -> str:
+    return (
+        f"address {holder.address} belongs to member {holder.node_id.hex()[:8]}: start that one, with its "
+        "data directory, or choose another address"
+    )
+
+
+def _full(topology: Topology) -> str:
+    return (
+        f"the ring has {len(topology.members)} members and n={topology.n} copies of each key; a further member "
+        "would have to take partitions over, which this version does not do: found the ring with "
+        "expect_members, or use a client (dynamokv.connect)"
+    )

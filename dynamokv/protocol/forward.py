@@ -1,0 +1,125 @@
+"""A request passed on to an owner: by a client, which owns nothing, or by a member that holds no copy of the key.
+
+Rules:
+    - One hop: the owner coordinates, and its answer goes back as it is.
+    - A read that got no answer is asked again, of the next owner. A write is passed on again only when it certainly was
+      not applied: it never left, or it was refused before any work. Otherwise it is ``INDETERMINATE``: applied twice, it
+      could undo a write that came in between.
+    - Every owner gets one try for each topology, and all of it happens within one deadline.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from dynamokv import limits
+from dynamokv.protocol.effects import Effect, Origin, Send, answer
+from dynamokv.protocol.home import Home
+from dynamokv.types import NodeId
+from dynamokv.wire.messages import (
+    Failed,
+    FailedCode,
+    GetDone,
+    GetRequest,
+    Message,
+    PutDone,
+    PutRequest,
+    StatusReply,
+    StatusRequest,
+)
+
+
+Forwarded: TypeAlias = PutRequest | GetRequest | StatusRequest
+
+
+class ForwardOp:
+    """One request on its way to an owner."""
+
+    def __init__(
+        self, id: int, origin: Origin, request: Forwarded, deadline: float
+    ) -> None:
+        self.id = id
+        self.origin = origin
+        self.request = request
+        self.deadline = deadline
+        self.done = False
+        self.starts = 0
+        self.target: NodeId | None = None
+        self.untried: list[NodeId] = []
+        self.failures: list[str] = []
+
+    def start(self, home: Home) -> list[Effect]:
+        """Send it to an owner that is up."""
+        self.starts += 1
+        owners = self._candidates(home)
+        if not owners:
+            return self._end(FailedCode.USAGE, "the names of one request must have the same owners")
+        if self.starts > limits.RESTARTS_MAX:
+            return self._end(FailedCode.UNAVAILABLE, "the topology kept changing")
+        turn = self.id % len(owners)
+        self.untried = [*owners[turn:], *owners[:turn]]
+        self.failures = [
+            f"{owner.hex()[:8]} (down)" for owner in owners if not home.is_up(owner)
+        ]
+        return self._next(home)
+
+    def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
+        """The owner's answer; one that is overloaded did nothing, so another may do it."""
+        if peer != self.target:
+            return []
+        if type(message) is Failed and message.code == FailedCode.OVERLOADED:
+            return self._try_another(home, message.detail)
+        if type(message) not in (PutDone, GetDone, Failed, StatusReply):
+            return self.on_failure(home, peer, "answered another question", untouched=False)
+        self.done = True
+        return [answer(self.origin, message._replace(id=self.origin.id))]
+
+    def on_failure(self, home: Home, peer: bytes, reason: str, *, untouched: bool) -> list[Effect]:
+        """The owner will not answer."""
+        if peer != self.target:
+            return []
+        if not untouched and type(self.request) is PutRequest:
+            self.failures.append(f"{peer.hex()[:8]} ({reason})")
+            return self._end(FailedCode.INDETERMINATE, "the coordinator was lost while it worked")
+        return self._try_another(home, reason)
+
+    def on_timer(self, home: Home, now: float) -> list[Effect]:
+        """At the deadline, give up."""
+        if now < self.deadline:
+            return []
+        assert self.target is not None
+        self.failures.append(f"{self.target.hex()[:8]} (no answer in time)")
+        write = type(self.request) is PutRequest
+        return self._end(FailedCode.INDETERMINATE if write else FailedCode.READ_FAILED, "")
+
+    def waits_for(self, peer: bytes) -> bool:
+        """Whether this owner has the request."""
+        return peer == self.target
+
+    def _candidates(self, home: Home) -> tuple[NodeId, ...]:
+        """Who may serve it: the owners of its names, or, to be asked for its status, any member."""
+        if type(self.request) is StatusRequest:
+            assert home.topology is not None
+            return tuple(member.node_id for member in home.topology.members)
+        return home.locate_all(self.request.names)[1] or ()
+
+    def _try_another(self, home: Home, reason: str) -> list[Effect]:
+        assert self.target is not None
+        self.failures.append(f"{self.target.hex()[:8]} ({reason})")
+        return self._next(home)
+
+    def _next(self, home: Home) -> list[Effect]:
+        while self.untried:
+            owner = self.untried.pop(0)
+            if home.is_up(owner):
+                self.target = owner
+                budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
+                request = self.request._replace(
+                    id=self.id, epoch=home.epoch, budget_ms=budget_ms
+                )
+                return [Send(owner, request)]
+        return self._end(FailedCode.UNAVAILABLE, "no owner of this key took the request")
+
+    def _end(self, code: FailedCode, detail: str) -> list[Effect]:
+        self.done = True
+        return [answer(self.origin, Failed(self.origin.id, code, 1, 0, self.failures, detail))]

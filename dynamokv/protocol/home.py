@@ -1,0 +1,149 @@
+"""What a request may use of the node it runs on: topology, the local store, clocks, and who can be reached.
+
+It decides nothing by itself. ``node.py`` keeps it current, the requests read it and mint through it. A client has one
+too, with no store and no share of the ring.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from dynamokv import limits
+from dynamokv.causality.hlc import HybridClock, wall_ms_of
+from dynamokv.causality.versions import Context
+from dynamokv.ports import Clock, Reader, Rng
+from dynamokv.ring.hashing import partition_shift, position_of
+from dynamokv.ring.placement import Placement, place
+from dynamokv.ring.topology import Topology
+from dynamokv.types import Actor, NodeId
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire import record as records
+
+NO_OWNERS: tuple[NodeId, ...] = ()
+LAG_SAMPLES = 1024
+"""Applied writes that the replication lag is taken from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The part of the configuration that decisions depend on."""
+
+    cluster: str = "dynamokv"
+    address: str = ""
+    zone: str = ""
+    weight: int = 1
+    seeds: tuple[str, ...] = ()
+    partitions: int = limits.PARTITIONS_DEFAULT
+    n: int = 3
+    expect_members: int = 1
+    hedge_after: float = 0.03
+    sibling_cap: int = limits.SIBLINGS_MAX
+    in_flight_max: int = limits.IN_FLIGHT_MAX
+
+
+class ClockDrift(ValueError):
+    """A record carries a time too far ahead of this node's clock."""
+
+
+class Home:
+    """State of one node, without behaviour of its own beyond reading, minting and merging."""
+
+    def __init__(
+        self,
+        *,
+        node_id: NodeId,
+        actor: Actor,
+        settings: Settings,
+        reader: Reader,
+        clock: Clock,
+        rng: Rng,
+        hybrid: HybridClock,
+    ) -> None:
+        self.node_id = node_id
+        self.actor = actor
+        self.settings = settings
+        self.reader = reader
+        self.clock = clock
+        self.rng = rng
+        self.hybrid = hybrid
+        self.topology: Topology | None = None
+        self.epoch = 0
+        self.owners: tuple[tuple[NodeId, ...], ...] = ()
+        self.up: set[NodeId] = {node_id} if node_id else set()
+        self.seen_up: set[NodeId] = set()
+        self.returned: dict[NodeId, float] = {}
+        self.scans: dict[bytes, list[bytes]] = {}
+        self.amnesia = False
+        self.counters: Counter[str] = Counter()
+        self.lags_ms: deque[int] = deque(maxlen=LAG_SAMPLES)
+        self._seed = 0
+        self._shift = 64
+        self._prefixes: tuple[bytes, ...] = ()
+
+    def adopt(self, topology: Topology) -> Placement:
+        """From now on, this is the ring."""
+        placement = place(topology)
+        self.topology = topology
+        self.epoch = topology.epoch
+        self.owners = placement.owners
+        self._seed = topology.seed
+        self._shift = partition_shift(topology.partitions)
+        self._prefixes = tuple(row_keys.row_key(p, b"") for p in range(topology.partitions))
+        return placement
+
+    def locate(self, name: bytes) -> tuple[bytes, tuple[NodeId, ...]]:
+        """The row key of a name, and its owners."""
+        partition = position_of(name, self._seed) >> self._shift
+        return self._prefixes[partition] + name, self.owners[partition]
+
+    def locate_all(self, names: list[bytes]) -> tuple[list[bytes], tuple[NodeId, ...] | None]:
+        """The row keys of names and the owners they share; ``None`` when they do not share them."""
+        if len(names) == 1:
+            key, owners = self.locate(names[0])
+            return [key], owners
+        found = [self.locate(name) for name in names]
+        shared = {owners for _, owners in found}
+        return [key for key, _ in found], shared.pop() if len(shared) == 1 else None
+
+    def is_up(self, peer: NodeId) -> bool:
+        """Whether messages to this peer leave."""
+        return peer in self.up
+
+    def recently_returned(self, now: float) -> set[NodeId]:
+        """Peers that were away and came back not long ago: they may have missed writes."""
+        if not self.returned:
+            return set()
+        horizon = now - limits.RETURNED_PEER_SECONDS
+        self.returned = {peer: at for peer, at in self.returned.items() if at > horizon}
+        return set(self.returned)
+
+    def mint(self, *contexts: Context) -> int:
+        """A time for a new dot of this node's actor, above all of its times in these contexts."""
+        above = max((context.get(self.actor, 0) for context in contexts), default=0)
+        return self.hybrid.tick(self.clock.wall_ms(), above)
+
+    def merge(self, key: bytes, incoming: bytes) -> bytes | None:
+        """The record to write after joining one from a peer; ``None`` when there is nothing new in it.
+
+        Raises:
+            ValueError: it is no record.
+            ClockDrift: it is stamped too far ahead of this node's clock; taking it over would drag every clock along.
+        """
+        held = self.reader.newest(key)
+        context = records.context_of(incoming)
+        latest = max(context.values(), default=0)
+        wall_ms = self.clock.wall_ms()
+        if not self.hybrid.observe(latest, wall_ms):
+            self.counters["clock_drift_refused"] += 1
+            ahead = (wall_ms_of(latest) - wall_ms) / 1000
+            raise ClockDrift(f"stamped {ahead:.1f} s ahead of this node's clock")
+        ours = context.get(self.actor, 0)
+        if ours and ours > (records.context_of(held).get(self.actor, 0) if held else 0):
+            # Somebody knows a write of mine that I do not hold: my store forgot. See node.py for what follows.
+            self.amnesia = True
+        joined = records.join_records(held, incoming)
+        if joined is held:
+            return None
+        self.lags_ms.append(max(0, wall_ms - wall_ms_of(latest)))
+        return joined

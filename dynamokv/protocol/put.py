@@ -1,0 +1,178 @@
+"""A put or a delete, coordinated by an owner: mint, write at home, tell the other owners, count.
+
+Rules:
+    - The local write and all messages leave in one step. The acknowledgement waits for the local write to be durable and
+      for the level, whichever comes last: only then may this node name the dot to anyone who asks.
+    - A write without its level is ``INDETERMINATE``: some owner may hold it, and nobody takes it back.
+    - ``UNAVAILABLE`` only before anything left.
+    - Minted once: a restart under a new topology sends the same records to the new owners.
+"""
+
+from __future__ import annotations
+
+from dynamokv import limits
+from dynamokv.causality.hlc import wall_ms_of
+from dynamokv.causality.versions import EMPTY, Context, Dot, KeyState, Version, update
+from dynamokv.protocol.effects import Effect, Origin, Send, Write, WriteFailed, Written, answer
+from dynamokv.protocol.home import NO_OWNERS, Home
+from dynamokv.protocol.tally import Tally, Verdict
+from dynamokv.types import NodeId, replicas_needed
+from dynamokv.wire import record as records
+from dynamokv.wire.context import open_token, seal_of, token_of
+from dynamokv.wire.messages import (
+    Failed,
+    FailedCode,
+    Message,
+    PutDone,
+    PutError,
+    PutRequest,
+    Replicate,
+)
+
+
+class PutOp:
+    """One ``PutRequest``; all of its names have the same owners."""
+
+    def __init__(self, id: int, origin: Origin, request: PutRequest, now: float) -> None:
+        self.id = id
+        self.origin = origin
+        self.request = request
+        self.deadline = now + request.budget_ms / 1000
+        self.done = False
+        self.starts = 0
+        self.tally = Tally(NO_OWNERS, 0)
+        self.stored = False
+        self.keys: list[bytes] = []
+        self.records: list[bytes] = []
+        self.errors: list[int] = []
+
+    def start(self, home: Home) -> list[Effect]:
+        """Write here and tell the other owners."""
+        keys, owners = home.locate_all(self.request.names)
+        if owners is None or (home.node_id not in owners and not self.records):
+            return self._end(FailedCode.USAGE, "the names of one request must have this node as a common owner")
+        self.starts += 1
+        if self.starts > limits.RESTARTS_MAX:
+            return self._end(FailedCode.INDETERMINATE, "the topology kept changing")
+        self.tally = Tally(owners, replicas_needed(self.request.level, len(owners)))
+        others = [owner for owner in owners if owner != home.node_id]
+        for owner in others:
+            if not home.is_up(owner):
+                self.tally.fail(owner, "down")
+        effects: list[Effect] = []
+        if not self.records:
+            if self.tally.verdict is Verdict.LOST:
+                return self._end(FailedCode.UNAVAILABLE, "")
+            if not self._mint(home, keys):
+                return self._finish(home)
+            rows = list(zip(self.keys, self.records, strict=True))
+            effects.append(Write(rows, Written(self.id), WriteFailed(self.id, "")))
+        elif self.stored:
+            self.tally.add(home.node_id)
+        budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
+        message = Replicate(self.id, home.epoch, budget_ms, self.keys, self.records)
+        effects += [Send(owner, message) for owner in others if home.is_up(owner)]
+        return effects + self._settle(home)
+
+    def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
+        """An owner holds it durably; this node itself reports in the same way, as ``Written``."""
+        if peer == home.node_id:
+            self.stored = True
+        self.tally.add(NodeId(peer))
+        return self._settle(home)
+
+    def on_failure(self, home: Home, peer: bytes, reason: str, *, untouched: bool) -> list[Effect]:
+        """An owner will not acknowledge. When it is this node's own disk, nothing can be promised any more."""
+        self.tally.fail(NodeId(peer), reason)
+        if peer == home.node_id:
+            return self._end(FailedCode.INDETERMINATE, f"the coordinator's own disk failed: {reason}")
+        return self._settle(home)
+
+    def on_timer(self, home: Home, now: float) -> list[Effect]:
+        """Nothing to do early; at the deadline, whatever is missing has failed."""
+        if now < self.deadline:
+            return []
+        for owner in self.tally.owners:
+            self.tally.fail(owner, "no answer in time")
+        return self._end(FailedCode.INDETERMINATE, "")
+
+    def waits_for(self, peer: bytes) -> bool:
+        """Whether this owner has neither acknowledged nor failed."""
+        return peer in self.tally.owners and peer not in self.tally.yes and peer not in self.tally.failed
+
+    def _mint(self, home: Home, keys: list[bytes]) -> bool:
+        """Make the new record of each key; False when every key was refused."""
+        request = self.request
+        tokens = request.contexts or [b""] * len(keys)
+        errors = [0] * len(keys)
+        for at, (key, value, token) in enumerate(zip(keys, request.values, tokens, strict=True)):
+            record = self._new_record(home, key, value, token)
+            if isinstance(record, PutError):
+                errors[at] = record
+                continue
+            self.keys.append(key)
+            self.records.append(record)
+        if any(errors):
+            self.errors = errors
+        return bool(self.records)
+
+    def _new_record(self, home: Home, key: bytes, value: bytes, token: bytes) -> bytes | PutError:
+        assert home.topology is not None
+        held = home.reader.newest(key)
+        if not token:
+            context: Context = records.context_of(held) if held else {}
+            return self._encode(home, KeyState((), context), None, value)
+        try:
+            seen = open_token(token, key, home.topology.context_key)
+        except ValueError:
+            home.counters["contexts_refused"] += 1
+            return PutError.CONTEXT
+        state = records.decode(held) if held else EMPTY
+        record = self._encode(home, state, seen, value)
+        if self._too_many_siblings(home, state, record):
+            home.counters["sibling_cap_refused"] += 1
+            return PutError.SIBLINGS
+        return record
+
+    def _encode(self, home: Home, state: KeyState, seen: Context | None, value: bytes) -> bytes:
+        time = home.mint(state.context, seen or {})
+        request = self.request
+        expires_ms = wall_ms_of(time) + request.ttl_ms if request.ttl_ms else 0
+        version = Version(Dot(home.actor, time), value, request.delete, expires_ms)
+        return records.encode(update(state, seen, version))
+
+    def _too_many_siblings(self, home: Home, before: KeyState, record: bytes) -> bool:
+        """Whether this write would push the key past its cap. One that lowers the count may pass."""
+        after = len(records.decode(record).versions)
+        if after <= max(1, len(before.versions)):
+            return False
+        return after > home.settings.sibling_cap or len(record) > limits.RECORD_BYTES_MAX
+
+    def _settle(self, home: Home) -> list[Effect]:
+        verdict = self.tally.verdict
+        if verdict is Verdict.LOST:
+            return self._end(FailedCode.INDETERMINATE, "")
+        if verdict is Verdict.WON and self.stored:
+            return self._finish(home)
+        return []
+
+    def _finish(self, home: Home) -> list[Effect]:
+        assert home.topology is not None
+        self.done = True
+        sealed = iter(
+            token_of(record, seal_of(records.context_bytes(record), key, home.topology.context_key))
+            for key, record in zip(self.keys, self.records, strict=True)
+        )
+        errors = self.errors or [0] * len(self.keys)
+        contexts = [b"" if error else next(sealed) for error in errors]
+        replicas: list[bytes] = list(self.tally.yes)
+        done = PutDone(
+            self.origin.id, home.epoch, self.tally.needed, replicas, False, [], contexts, self.errors
+        )
+        return [answer(self.origin, done)]
+
+    def _end(self, code: FailedCode, detail: str) -> list[Effect]:
+        self.done = True
+        tally = self.tally
+        failed = Failed(self.origin.id, code, tally.needed, len(tally.yes), tally.failures(), detail)
+        return [answer(self.origin, failed)]

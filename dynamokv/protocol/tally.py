@@ -1,0 +1,55 @@
+"""Counting answers towards a quorum, with three outcomes: pending, won, lost.
+
+Only distinct owners count, each once: an acknowledgement that arrives twice is one, and a stranger's is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from dynamokv.types import NodeId
+
+
+class Verdict(Enum):
+    """What is known of a quorum."""
+
+    PENDING = "pending"
+    WON = "won"
+    LOST = "lost"
+
+
+class Tally:
+    """Answers of ``owners``, of which ``needed`` must say yes."""
+
+    __slots__ = ("failed", "needed", "owners", "yes")
+
+    def __init__(self, owners: Sequence[NodeId], needed: int) -> None:
+        self.owners = owners
+        self.needed = needed
+        self.yes: list[NodeId] = []
+        self.failed: dict[NodeId, str] = {}
+
+    def add(self, owner: NodeId) -> None:
+        """This owner did it. A failure told before is forgotten: the answer is the stronger evidence."""
+        if owner in self.owners and owner not in self.yes:
+            self.yes.append(owner)
+            self.failed.pop(owner, None)
+
+    def fail(self, owner: NodeId, reason: str) -> None:
+        """This owner will not, as far as anyone knows."""
+        if owner in self.owners and owner not in self.yes:
+            self.failed[owner] = reason
+
+    @property
+    def verdict(self) -> Verdict:
+        """Won at ``needed`` answers, lost when too few owners are left to get there."""
+        if len(self.yes) >= self.needed:
+            return Verdict.WON
+        if len(self.owners) - len(self.failed) < self.needed:
+            return Verdict.LOST
+        return Verdict.PENDING
+
+    def failures(self) -> list[str]:
+        """One line for each owner that failed, for errors."""
+        return [f"{owner.hex()[:8]} ({reason})" for owner, reason in self.failed.items()]

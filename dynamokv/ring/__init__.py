@@ -1,0 +1,1 @@
+"""Which members hold which key: hashing, the agreed record of members, and its placement. Pure."""

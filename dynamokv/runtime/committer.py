@@ -1,0 +1,168 @@
+"""Writes on their way to the engine: one batch at a time, one fsync for all that came while the last one ran.
+
+Two views of the store follow from that (``ports.Reader``):
+
+``visible``  what the engine has applied, at the durability that this node promises. Reads see this.
+``newest``   the same, under the writes that are still on their way. Writes build on this.
+
+Rules:
+    - Order is kept: batches reach the engine in the order in which the core decided them.
+    - ``then`` is released after its batch is applied, ``otherwise`` when it was refused; each write gets exactly one.
+    - The engine is used by one thread at a time: by the committer's, or, for batches that need no fsync, by the loop's while
+      the other rests. So an fsync never holds the loop, and an unsynced write costs no hand-over.
+    - Whatever the engine raises is a failed write, never a dead node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from dynamokv.errors import StorageError
+from dynamokv.ports import Row, StorageEngine
+from dynamokv.protocol.effects import After, Write, WriteFailed
+from dynamokv.types import Durability
+
+log = logging.getLogger("dynamokv.storage")
+
+
+class Committer:
+    """The way of one node's writes."""
+
+    def __init__(
+        self,
+        engine: StorageEngine,
+        durability: Durability,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.engine = engine
+        self.synced_always = durability is Durability.FSYNC
+        self.loop = loop
+        self.release: Callable[[list[After]], None] = lambda _: None
+        self.commits = 0
+        self.failures = 0
+        self.last_error = ""
+        self._newest: dict[bytes, bytes] = {}
+        self._queue: list[Write] = []
+        self._busy = False
+        self._closed = False
+        self._flush_wanted = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dynamokv-commit")
+
+    # --- ports.Reader -----------------------------------------------------------------------------------------------------
+
+    def visible(self, key: bytes) -> bytes | None:
+        """What reads may show."""
+        return self.engine.get(key)
+
+    def newest(self, key: bytes) -> bytes | None:
+        """What writes build on."""
+        return self._newest.get(key) or self.engine.get(key)
+
+    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The newest rows of a range, in key order."""
+        pending = sorted(key for key in self._newest if start <= key < end)
+        at = 0
+        for key, value in self.engine.scan(start, end):
+            while at < len(pending) and pending[at] < key:
+                yield pending[at], self._newest[pending[at]]
+                at += 1
+            if at < len(pending) and pending[at] == key:
+                yield key, self._newest[key]
+                at += 1
+            else:
+                yield key, value
+        for key in pending[at:]:
+            yield key, self._newest[key]
+
+    # --- writing ----------------------------------------------------------------------------------------------------------
+
+    def write(self, effect: Write) -> None:
+        """Take a write in; ``commit`` sends it on its way."""
+        self._newest.update(effect.rows)
+        self._queue.append(effect)
+
+    def commit(self) -> None:
+        """Send on its way what has been taken in, unless something is on its way already."""
+        if self._busy or self._closed or not self._queue:
+            return
+        batch, self._queue = self._queue, []
+        if not self.synced_always and not any(effect.synced for effect in batch):
+            self._done(batch, self._apply(batch, sync=False))
+            return
+        self._busy = True
+        future = self._thread.submit(self._apply, batch, sync=True)
+        future.add_done_callback(
+            lambda done: self.loop.call_soon_threadsafe(self._committed, batch, done.result())
+        )
+
+    def flush_soon(self) -> None:
+        """fsync what was written without one, in the committer's thread (durability ``interval``)."""
+        if self._busy or self._closed:
+            self._flush_wanted = not self._closed
+            return
+        self._busy = True
+        self._flush_wanted = False
+        future = self._thread.submit(self._flush)
+        future.add_done_callback(
+            lambda done: self.loop.call_soon_threadsafe(self._committed, [], done.result())
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self._busy and not self._queue
+
+    def close(self) -> None:
+        """Stop the thread and close the engine. Whatever is still queued is never written, and was never acknowledged."""
+        self._closed = True
+        self._thread.shutdown(wait=True)
+        self.engine.close()
+
+    def _apply(self, batch: list[Write], *, sync: bool) -> str:
+        """Why the engine refused the batch, or nothing. May run in the committer's thread."""
+        rows: list[Row] = [row for effect in batch for row in effect.rows]
+        try:
+            self.engine.apply(rows, sync=sync)
+        except StorageError as error:
+            return f"{type(error).__name__}: {error}"
+        except Exception as error:  # a foreign engine may raise anything; the write failed, the node lives
+            log.exception("the storage engine raised something that is no StorageError")
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def _flush(self) -> str:
+        try:
+            self.engine.flush()
+        except Exception as error:  # as above
+            return f"{type(error).__name__}: {error}"
+        return ""
+
+    def _committed(self, batch: list[Write], error: str) -> None:
+        """Back on the loop."""
+        self._busy = False
+        self._done(batch, error)
+        self.commit()
+        if self._flush_wanted:
+            self.flush_soon()
+
+    def _done(self, batch: list[Write], error: str) -> None:
+        newest = self._newest
+        for effect in batch:
+            for key, record in effect.rows:
+                if newest.get(key) is record:
+                    del newest[key]
+        self.commits += 1
+        if not error:
+            self.release([effect.then for effect in batch if effect.then is not None])
+            return
+        self.failures += 1
+        self.last_error = error
+        log.error("a write to the local store failed: %s", error)
+        self.release([_blamed(effect.otherwise, error) for effect in batch if effect.otherwise is not None])
+
+
+def _blamed(after: After, error: str) -> After:
+    return after._replace(reason=error) if type(after) is WriteFailed else after

@@ -1,0 +1,221 @@
+"""Carrying out effects: messages into frames, writes into the committer, replies to who waits for them.
+
+Rules:
+    - All messages for one peer that come up in one round of the loop leave in one frame (cut at a size, so that a
+      heartbeat never waits long): every ZeroMQ call costs as much as sixteen messages inside a frame.
+    - What cannot be sent becomes ``Undelivered``, at once.
+    - A frame is checked for its ring before it is decoded; one that is malformed costs a counter, never the node.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dynamokv import limits
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.effects import After, Effect, Event
+from dynamokv.protocol.home import Home
+from dynamokv.runtime.committer import Committer
+from dynamokv.transport.zeromq import ZeroMQTransport
+from dynamokv.wire import frame as frames
+from dynamokv.wire import messages as m
+from dynamokv.wire.messages import BEFORE_THE_RING, Message
+
+log = logging.getLogger("dynamokv.runtime")
+
+MESSAGE_BYTES = 64
+"""What a message weighs beside its records, roughly: for cutting frames, not for accounting."""
+
+_PAYLOADS: dict[type[Any], Callable[[Any], list[bytes]]] = {
+    m.Replicate: lambda message: message.records,
+    m.Fetched: lambda message: message.records,
+    m.PutRequest: lambda message: message.values,
+    m.GetDone: lambda message: message.records,
+    m.Scanned: lambda message: message.records,
+}
+
+
+class Core(Protocol):
+    """What drives a process: ``protocol.node.Node`` or ``protocol.client.ClientNode``."""
+
+    home: Home
+
+    def start(self) -> list[Effect]:
+        """The first effects."""
+        ...
+
+    def step(self, event: Event) -> list[Effect]:
+        """What to do about an event."""
+        ...
+
+    def next_deadline(self) -> float:
+        """When the next ``Tick`` is due."""
+        ...
+
+
+class Listener(Protocol):
+    """What the executor reports upwards."""
+
+    def on_reply(self, ticket: int, message: Message) -> None:
+        """The answer to a local request."""
+        ...
+
+    def on_ready(self) -> None:
+        """The core can serve."""
+        ...
+
+    def on_join_failed(self, reason: int, text: str) -> None:
+        """The core will never be able to serve."""
+        ...
+
+    def describe(self) -> bytes:
+        """This node's status, encoded."""
+        ...
+
+
+class Executor:
+    """The hands of one core."""
+
+    def __init__(
+        self, core: Core, transport: ZeroMQTransport, committer: Committer | None, listener: Listener
+    ) -> None:
+        self.core = core
+        self.transport = transport
+        self.committer = committer
+        self.listener = listener
+        self.counters: Counter[str] = Counter()
+        self.sender = core.home.node_id or frames.NO_SENDER
+        self._outbox: dict[bytes, list[Message]] = {}
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+            e.Send: self._send,
+            e.Write: self._write,
+            e.Reply: lambda effect: listener.on_reply(effect.ticket, effect.message),
+            e.Connect: lambda effect: transport.connect(effect.peer, effect.address),
+            e.Disconnect: lambda effect: transport.disconnect(effect.peer),
+            e.Describe: lambda effect: self._send(
+                e.Send(effect.peer, m.StatusReply(effect.id, listener.describe()))
+            ),
+            e.Ready: lambda _: listener.on_ready(),
+            e.JoinFailed: lambda effect: listener.on_join_failed(effect.reason, effect.text),
+            e.Report: self._report,
+        }
+
+    @property
+    def pending(self) -> bool:
+        """Whether ``flush`` has something to do."""
+        return bool(self._outbox) or (self.committer is not None and not self.committer.idle)
+
+    def step(self, event: Event) -> None:
+        """One event through the core. A fault of ours costs this event, not the node."""
+        try:
+            effects = self.core.step(event)
+        except Exception:  # our own bug: it must be seen, and it must not stop the loop
+            self.counters["internal_errors"] += 1
+            log.exception("internal error at %s; please report it", type(event).__name__)
+            return
+        self.perform(effects)
+
+    def perform(self, effects: list[Effect]) -> None:
+        """Carry out, in order."""
+        handlers = self._handlers
+        for effect in effects:
+            handlers[type(effect)](effect)
+
+    def release(self, released: list[After]) -> None:
+        """What writes have released: messages go out, events go in."""
+        for after in released:
+            if type(after) is e.Send:
+                self._send(after)
+            else:
+                self.step(after)  # type: ignore[arg-type]
+
+    def flush(self) -> None:
+        """End of a round: commit what was written, send what was queued, until nothing is left."""
+        committer = self.committer
+        while True:
+            if committer is not None:
+                committer.commit()
+            if not self._outbox:
+                return
+            outbox, self._outbox = self._outbox, {}
+            for peer, messages in outbox.items():
+                self._send_frames(peer, messages)
+
+    def on_frame(self, source: bytes, frame: bytes) -> None:
+        """A frame came in by this link or route."""
+        try:
+            tag, sender = frames.read_head(frame)
+            topology = self.core.home.topology
+            ours = frames.tag_of(topology.cluster_id) if topology is not None else None
+            if tag != ours and tag != frames.NO_TAG and ours is not None:
+                self._refuse_stranger(source)
+                return
+            messages = frames.read_messages(frame)
+        except ValueError as error:
+            self.counters["frames_rejected"] += 1
+            log.warning("dropped a malformed frame of %d bytes: %s", len(frame), error)
+            return
+        peer = source
+        if sender != frames.NO_SENDER and len(source) < len(sender):
+            # By the ROUTER: answer the member, and know the way back until the link to it is up.
+            self.transport.remember(sender, source)
+            peer = sender
+        self.counters["frames_received"] += 1
+        before_the_ring = tag != ours or ours is None
+        for message in messages:
+            if before_the_ring and not isinstance(message, BEFORE_THE_RING):
+                self.counters["frames_rejected"] += 1
+                return
+            self.step(e.Received(peer, message))
+
+    def _refuse_stranger(self, source: bytes) -> None:
+        self.counters["wrong_cluster"] += 1
+        topology = self.core.home.topology
+        assert topology is not None
+        log.error("refused a frame of another ring than %r", topology.cluster)
+        self.transport.send(source, self._frame([m.WrongCluster(topology.cluster)], frames.NO_TAG))
+
+    def _send(self, effect: e.Send) -> None:
+        messages = self._outbox.get(effect.peer)
+        if messages is None:
+            self._outbox[effect.peer] = [effect.message]
+        else:
+            messages.append(effect.message)
+
+    def _write(self, effect: e.Write) -> None:
+        assert self.committer is not None, "a client has no store"
+        self.committer.write(effect)
+
+    def _report(self, effect: e.Report) -> None:
+        logging.getLogger(f"dynamokv.{effect.area}").log(
+            logging.getLevelNamesMapping()[effect.level], effect.text
+        )
+
+    def _send_frames(self, peer: bytes, messages: list[Message]) -> None:
+        chunk: list[Message] = []
+        size = 0
+        for message in messages:
+            payload = _PAYLOADS.get(type(message))
+            weight = MESSAGE_BYTES + (sum(map(len, payload(message))) if payload else 0)
+            if chunk and (size + weight > limits.FRAME_BYTES_TARGET or len(chunk) == limits.MESSAGES_PER_FRAME_MAX):
+                self._send_frame(peer, chunk)
+                chunk, size = [], 0
+            chunk.append(message)
+            size += weight
+        self._send_frame(peer, chunk)
+
+    def _send_frame(self, peer: bytes, messages: list[Message]) -> None:
+        if self.transport.send(peer, self._frame(messages)):
+            self.counters["frames_sent"] += 1
+            return
+        for message in messages:
+            self.step(e.Undelivered(peer, message))
+
+    def _frame(self, messages: list[Message], tag: bytes | None = None) -> bytes:
+        topology = self.core.home.topology
+        if tag is None:
+            tag = frames.tag_of(topology.cluster_id) if topology is not None else frames.NO_TAG
+        return frames.encode_frame(tag, self.sender, messages)

@@ -1,0 +1,281 @@
+"""One process's part in the ring, on one asyncio loop: core, transport, store and timers put together.
+
+Everything here runs on the loop's thread, except what says otherwise. ``api`` talks to it through ``submit``; a blocking
+face does so from another thread with ``call_soon_threadsafe``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from dynamokv import limits
+from dynamokv.errors import ClosedError, ClusterMismatch, JoinRefused, JoinTimeout
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.home import Home
+from dynamokv.runtime.background import Background
+from dynamokv.runtime.committer import Committer
+from dynamokv.runtime.executor import Core, Executor
+from dynamokv.runtime.latency import Window
+from dynamokv.transport.zeromq import ZeroMQTransport
+from dynamokv.wire import messages as m
+from dynamokv.wire.messages import Message
+
+log = logging.getLogger("dynamokv.runtime")
+
+LAG_PROBE_SECONDS = 0.5
+LINKS_GRACE_SECONDS = 1.0
+"""How long a member that is ready waits for links to its peers, so that its first request finds them."""
+
+TICK_MIN_SECONDS = 0.002
+"""Timers of the core fire no finer than this."""
+
+
+class Waiter(Protocol):
+    """Who waits for a reply: an asyncio future, or its blocking twin."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def set_result(self, result: Message, /) -> None:
+        """Hand over."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Fail."""
+        ...
+
+
+class Runtime:
+    """A running core. ``committer`` is None for a client."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        core: Core,
+        transport: ZeroMQTransport,
+        committer: Committer | None,
+        describe: Callable[[Runtime], bytes],
+    ) -> None:
+        self.loop = loop
+        self.core = core
+        self.home: Home = core.home
+        self.committer = committer
+        self.background = Background(loop)
+        self.reads = Window()
+        self.writes = Window()
+        self.loop_lag = 0.0
+        self.closed = False
+        self._describe = describe
+        self._ready: asyncio.Future[None] = loop.create_future()
+        self._waiters: dict[int, tuple[Waiter, float, Window]] = {}
+        self._ticket = 0
+        self._flushing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._linked: asyncio.Event = asyncio.Event()
+        self.transport = transport
+        self.executor = Executor(core, transport, committer, self)
+        transport.listener = self
+        if committer is not None:
+            committer.release = self.release
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def start(self, timeout: float) -> None:
+        """Run until the core can serve.
+
+        Raises:
+            JoinTimeout: nobody took this process in within ``timeout`` seconds.
+            JoinError: somebody refused to, and said why.
+        """
+        self._watch_lag()
+        self.executor.perform(self.core.start())
+        self.flush()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._ready
+        except TimeoutError:
+            raise JoinTimeout(self._why_not_ready(timeout)) from None
+        await self._wait_for_links()
+
+    async def _wait_for_links(self) -> None:
+        """Peers that are alive are connected in milliseconds; the others are given up on quickly."""
+        try:
+            async with asyncio.timeout(LINKS_GRACE_SECONDS):
+                while not self._all_linked():
+                    self._linked.clear()
+                    await self._linked.wait()
+        except TimeoutError:
+            pass
+
+    def _all_linked(self) -> bool:
+        topology = self.home.topology
+        assert topology is not None
+        return all(member.node_id in self.home.up for member in topology.members)
+
+    async def close(self) -> None:
+        """Stop within ``CLOSE_SECONDS_MAX``, whatever the peers and the disk do."""
+        if self.closed:
+            return
+        self.closed = True
+        deadline = self.loop.time() + limits.CLOSE_SECONDS_MAX * 0.75
+        for waiter, _, _ in self._waiters.values():
+            if not waiter.done():
+                waiter.set_exception(ClosedError("closed while the request was under way"))
+        self._waiters.clear()
+        self.background.stop()
+        if self.committer is not None and self._ready.done():
+            self.executor.step(e.Stop())
+            self.flush()
+            await self._drain(self.committer, deadline)
+        if not self._ready.done():
+            self._ready.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.transport.close_sockets()
+        await self._in_thread(self._end, deadline)
+
+    async def _drain(self, committer: Committer, deadline: float) -> None:
+        while not committer.idle and self.loop.time() < deadline:
+            await asyncio.sleep(0.001)
+
+    async def _in_thread(self, job: Callable[[], None], deadline: float) -> None:
+        """Do what may block in a thread of its own, and wait for it only so long."""
+        done = self.loop.run_in_executor(None, job)
+        await asyncio.wait([done], timeout=max(0.1, deadline - self.loop.time()))
+        if not done.done():
+            log.warning("closing goes on in the background: the disk or a peer is slow")
+
+    def _end(self) -> None:
+        self.transport.end()
+        if self.committer is not None:
+            self.committer.close()
+
+    # --- requests ---------------------------------------------------------------------------------
+
+    def submit(self, request: Any, waiter: Waiter) -> int:
+        """Start a request; the waiter gets its answer. Returns the ticket for ``forget``."""
+        if self.closed:
+            waiter.set_exception(ClosedError("this handle was closed: open a new one"))
+            return 0
+        self._ticket = ticket = self._ticket + 1
+        window = self.writes if type(request) is m.PutRequest else self.reads
+        self._waiters[ticket] = (waiter, time.perf_counter(), window)
+        self.executor.step(e.Request(ticket, request))
+        # Alone, a request gains nothing from waiting for company in its frame.
+        if len(self._waiters) <= 1:
+            self.flush()
+        else:
+            self._flush_soon()
+        return ticket
+
+    def forget(self, ticket: int) -> None:
+        """Nobody waits for this ticket any more."""
+        if self._waiters.pop(ticket, None) is not None:
+            self.executor.step(e.Forget(ticket))
+
+    def flush(self) -> None:
+        """The end of a round: everything that came up leaves."""
+        self._flushing = False
+        self.executor.flush()
+        self._arm()
+
+    # --- what the executor and the transport report -------------------------------------------------
+
+    def on_reply(self, ticket: int, message: Message) -> None:
+        """The answer to a request of this process."""
+        found = self._waiters.pop(ticket, None)
+        if found is None:
+            return
+        waiter, started, window = found
+        window.add(time.perf_counter() - started)
+        if not waiter.done():
+            waiter.set_result(message)
+
+    def on_ready(self) -> None:
+        """The core can serve."""
+        if not self._ready.done():
+            self._ready.set_result(None)
+
+    def on_join_failed(self, reason: int, text: str) -> None:
+        """The ring refused this process."""
+        kind = ClusterMismatch if reason == m.JoinReason.MISMATCH else JoinRefused
+        if not self._ready.done():
+            self._ready.set_exception(kind(text))
+        else:
+            log.error("the ring refuses this member: %s", text)
+
+    def describe(self) -> bytes:
+        """This node's status, for a client."""
+        return self._describe(self)
+
+    def on_frame(self, source: bytes, frame: bytes) -> None:
+        """A frame arrived."""
+        if not self.closed:
+            self.executor.on_frame(source, frame)
+
+    def on_drained(self) -> None:
+        """A socket has no more frames for now."""
+        if self.executor.pending and not self.closed:
+            self.flush()
+
+    def on_link(self, peer: bytes, up: bool) -> None:
+        """A link works, or broke."""
+        if self.closed:
+            return
+        self.executor.step(e.PeerUp(peer) if up else e.PeerDown(peer))
+        self._linked.set()
+        self.flush()
+
+    def release(self, released: list[e.After]) -> None:
+        """Writes were decided."""
+        self.executor.release(released)
+        self._flush_soon()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self.loop.call_soon(self.flush)
+
+    def _arm(self) -> None:
+        """Keep one timer, at the core's next deadline or earlier."""
+        if self.closed:
+            return
+        now = self.loop.time()
+        wait = max(self.core.next_deadline() - self.home.clock.monotonic(), TICK_MIN_SECONDS)
+        if self._timer is not None:
+            if self._timer.when() <= now + wait:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(now + wait, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.executor.step(e.Tick())
+        self.flush()
+
+    def _watch_lag(self) -> None:
+        """How late the loop runs what is due: what the host application does to it."""
+        due = [self.loop.time() + LAG_PROBE_SECONDS]
+
+        def probe() -> None:
+            now = self.loop.time()
+            self.loop_lag = max(0.0, now - due[0])
+            due[0] = now + LAG_PROBE_SECONDS
+
+        self.background.every("loop_lag", LAG_PROBE_SECONDS, probe)
+
+    def _why_not_ready(self, timeout: float) -> str:
+        seeds = ", ".join(self.home.settings.seeds) or "none"
+        if self.home.topology is not None:
+            return f"in the ring, but its members did not send their data within {timeout} s"
+        return (
+            f"no ring took this process in within {timeout} s; seeds: {seeds}. The first seed founds "
+            "the ring: is it running, and is this list the same everywhere?"
+        )

@@ -1,0 +1,124 @@
+"""Status, ring and metrics of a process as plain data: dicts of numbers and texts, ready for JSON."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from dynamokv.config import NodeConfig
+from dynamokv.protocol.node import Node
+from dynamokv.runtime.latency import percentile
+from dynamokv.runtime.loop import Runtime
+from dynamokv.wire import codec
+
+
+def ring(runtime: Runtime) -> dict[str, Any]:
+    """Who owns what: for each partition its owners, the primary first, and each member's count."""
+    home = runtime.home
+    owners = [[owner.hex() for owner in row] for row in home.owners]
+    counts: dict[str, int] = {}
+    for row in owners:
+        for owner in row:
+            counts[owner] = counts.get(owner, 0) + 1
+    return {"epoch": home.epoch, "partitions": len(owners), "owners": owners, "owned": counts}
+
+
+def members(runtime: Runtime) -> dict[str, dict[str, Any]]:
+    """Every member by its id, and whether this process reaches it."""
+    home = runtime.home
+    if home.topology is None:
+        return {}
+    return {
+        member.node_id.hex(): {
+            "address": member.address,
+            "zone": member.zone,
+            "weight": member.weight,
+            "self": member.node_id == home.node_id,
+            "state": "up" if member.node_id in home.up else "down",
+            "filling": member.node_id == home.topology.change,
+        }
+        for member in home.topology.members
+    }
+
+
+def node_status(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
+    """What a member knows of itself and its peers."""
+    home, core = runtime.home, runtime.core
+    topology = home.topology
+    assert isinstance(core, Node) and runtime.committer is not None
+    state = "closed" if runtime.closed else "serving" if core.ready else "joining"
+    return {
+        "node_id": home.node_id.hex(),
+        "address": home.settings.address,
+        "cluster": home.settings.cluster,
+        "cluster_id": topology.cluster_id.hex() if topology else "",
+        "state": state,
+        "healthy": state == "serving" and runtime.background.healthy and not _disk_error(runtime),
+        "disk_error": _disk_error(runtime),
+        "durability": config.durability.value,
+        "epoch": home.epoch,
+        "partitions": topology.partitions if topology else home.settings.partitions,
+        "n": topology.n if topology else home.settings.n,
+        "replicas": topology.replicas if topology else 0,
+        "members": members(runtime),
+        "storage": dict(runtime.committer.engine.stats()),
+    }
+
+
+def node_metrics(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
+    """The five essential figures, and the rest."""
+    home = runtime.home
+    assert runtime.committer is not None
+    storage = dict(runtime.committer.engine.stats())
+    used = int(storage.get("storage_bytes", 0))
+    return {
+        "read_latency_p99": runtime.reads.percentile(0.99),
+        "write_latency_p99": runtime.writes.percentile(0.99),
+        "cache_hit_rate": float(storage.get("cache_hit_rate", 1.0)),
+        "storage_used": used,
+        "storage_used_fraction": _fraction(config, used),
+        "replication_lag": percentile(list(home.lags_ms), 0.99) / 1000,
+        "loop_lag": runtime.loop_lag,
+        "in_flight": in_flight(runtime),
+        "counters": counters(runtime),
+        "storage": storage,
+        "peers": {key: {"up": value["state"] == "up"} for key, value in members(runtime).items()},
+    }
+
+
+def counters(runtime: Runtime) -> dict[str, int]:
+    """Everything that was counted, by name."""
+    transport, committer = runtime.transport, runtime.committer
+    merged = {**runtime.home.counters, **runtime.executor.counters}
+    merged["frames_rejected"] = merged.get("frames_rejected", 0) + transport.frames_rejected
+    merged["handshakes_failed"] = transport.handshakes_failed
+    if committer is not None:
+        merged["commits"] = committer.commits
+        merged["commit_failures"] = committer.failures
+    return merged
+
+
+def in_flight(runtime: Runtime) -> int:
+    """Requests of this process under way."""
+    core: Any = runtime.core
+    return len(core.table.operations)
+
+
+def document(runtime: Runtime, config: NodeConfig) -> bytes:
+    """All of it, for a client that asks."""
+    return codec.encode(
+        {"status": node_status(runtime, config), "metrics": node_metrics(runtime, config)}
+    )
+
+
+def _disk_error(runtime: Runtime) -> str:
+    assert runtime.committer is not None
+    return runtime.committer.last_error
+
+
+def _fraction(config: NodeConfig, used: int) -> float | None:
+    """Share of the volume that the data directory may grow into; None without one."""
+    if config.data_dir is None:
+        return None
+    free = shutil.disk_usage(config.data_dir).free
+    return used / (used + free) if used + free else 0.0

@@ -1,0 +1,1 @@
+"""Storage engines behind ``ports.StorageEngine``: ``memory`` (reference) and ``log`` (durable)."""

@@ -1,0 +1,351 @@
+"""ZeroMQ on an asyncio loop, raw: one ROUTER that everyone's frames arrive at, one DEALER for each peer.
+
+Rules:
+    - All sockets live on the loop's thread. The context is private, never shared, and ends with its owner.
+    - A socket's descriptor is edge-triggered and says only "something changed": so drain until ``zmq.Again`` (bounded, then
+      again in the next round of the loop), and look once more after every send, which may have swallowed the edge. A slow
+      timer looks at every socket as well, in case an edge was lost all the same.
+    - Sends never block. A peer without a live connection, or with a full queue, is "unreachable" at once: ``IMMEDIATE``
+      keeps frames from piling up for a peer that is not there.
+    - A frame is one part. More parts are dropped whole and counted, since the size limit holds for each part only.
+    - libzmq's I/O thread answers heartbeats without the GIL, so a lost heartbeat means that the process is frozen or gone,
+      not that its Python is busy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from dynamokv import limits
+from dynamokv.config import split_address
+from dynamokv.errors import AddressInUse, ConfigError
+
+HEARTBEAT_MS = 300
+HEARTBEAT_TIMEOUT_MS = 1000
+"""A frozen peer is noticed after about a second; a long transfer of one frame must not look like that."""
+
+RECONNECT_MS = 50
+RECONNECT_MAX_MS = 1000
+HANDSHAKE_MS = 3000
+"""A connection that says nothing holds a descriptor for no longer than this."""
+
+CLOSE_LINGER_MS = 200
+"""Time for the last frames of a closing node to leave; a frozen peer cannot make it longer."""
+
+SAFETY_SECONDS = 0.25
+"""Between two looks at every socket, whatever its descriptor said."""
+
+_FAILED_HANDSHAKES = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+_LINK_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+
+
+class Listener(Protocol):
+    """Who hears of what happens on the sockets."""
+
+    def on_frame(self, source: bytes, frame: bytes) -> None:
+        """A frame came, by the link or the route ``source``."""
+        ...
+
+    def on_drained(self) -> None:
+        """A socket has no more frames for now."""
+        ...
+
+    def on_link(self, peer: bytes, up: bool) -> None:
+        """The link to a peer works, or broke."""
+        ...
+
+
+class _Watched:
+    """A socket whose readable side is drained on the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, socket: zmq.Socket[bytes]) -> None:
+        self.loop = loop
+        self.socket = socket
+        self.descriptor = int(socket.getsockopt(zmq.FD))
+        self.closed = False
+        loop.add_reader(self.descriptor, self.drain)
+        loop.call_soon(self.drain)
+
+    def drain(self) -> None:
+        """Take what is there."""
+        if self.closed:
+            return
+        try:
+            for _ in range(limits.DRAIN_FRAMES_MAX):
+                self.take()
+        except zmq.Again:
+            self.drained()
+            return
+        self.drained()
+        self.loop.call_soon(self.drain)
+
+    def look_again(self) -> None:
+        """After a send: the edge of an arrival may be gone."""
+        if self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+            self.loop.call_soon(self.drain)
+
+    def take(self) -> None:
+        """Take one message, or raise ``zmq.Again``."""
+        raise NotImplementedError
+
+    def drained(self) -> None:
+        """Nothing is left for now."""
+
+    def close(self, linger_ms: int) -> None:
+        """Forget the descriptor, then close."""
+        if not self.closed:
+            self.closed = True
+            self.loop.remove_reader(self.descriptor)
+            self.socket.close(linger=linger_ms)
+
+
+class _Router(_Watched):
+    def __init__(self, transport: ZeroMQTransport, socket: zmq.Socket[bytes]) -> None:
+        self.transport = transport
+        super().__init__(transport.loop, socket)
+
+    def take(self) -> None:
+        route = self.socket.recv(zmq.NOBLOCK)
+        frame = self.socket.recv(zmq.NOBLOCK)
+        if self.socket.getsockopt(zmq.RCVMORE):
+            _drop_rest(self.socket)
+            self.transport.frames_rejected += 1
+            return
+        self.transport.report_frame(route, frame)
+
+    def drained(self) -> None:
+        self.transport.report_drained()
+
+
+class _Link(_Watched):
+    """The connection to one peer, made again for ever."""
+
+    def __init__(self, transport: ZeroMQTransport, peer: bytes, address: str) -> None:
+        self.transport = transport
+        self.peer = peer
+        self.address = address
+        self.up = False
+        socket = transport.new_socket(zmq.DEALER)
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        self.monitor = _LinkMonitor(transport.loop, self, socket.get_monitor_socket(_LINK_EVENTS))
+        super().__init__(transport.loop, socket)
+        socket.connect(f"tcp://{address}")
+
+    def take(self) -> None:
+        frame = self.socket.recv(zmq.NOBLOCK)
+        if self.socket.getsockopt(zmq.RCVMORE):
+            _drop_rest(self.socket)
+            self.transport.frames_rejected += 1
+            return
+        self.transport.report_frame(self.peer, frame)
+
+    def drained(self) -> None:
+        self.transport.report_drained()
+
+    def changed(self, up: bool) -> None:
+        """The monitor saw the connection come or go."""
+        if up != self.up and not self.closed:
+            self.up = up
+            self.transport.report_link(self.peer, up)
+
+    def close(self, linger_ms: int) -> None:
+        if not self.closed:
+            self.monitor.close(0)
+            self.socket.disable_monitor()
+        super().close(linger_ms)
+
+
+class _LinkMonitor(_Watched):
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, link: _Link, socket: zmq.Socket[bytes]
+    ) -> None:
+        self.link = link
+        super().__init__(loop, socket)
+
+    def take(self) -> None:
+        event: Any = recv_monitor_message(self.socket, zmq.NOBLOCK)
+        self.link.changed(event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED)
+
+
+class _RouterMonitor(_Watched):
+    def __init__(self, transport: ZeroMQTransport, socket: zmq.Socket[bytes]) -> None:
+        self.transport = transport
+        super().__init__(transport.loop, socket)
+
+    def take(self) -> None:
+        recv_monitor_message(self.socket, zmq.NOBLOCK)
+        self.transport.handshakes_failed += 1
+
+
+class ZeroMQTransport:
+    """Frames in and out of one process.
+
+    A frame that arrives is reported with the link it came on, or with the route of the connection that brought it; the
+    owner may then ``remember`` which peer a route stands for, and ``send`` finds the way back.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.listener: Listener | None = None
+        self.frames_rejected = 0
+        self.handshakes_failed = 0
+        self.address = ""
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._router: _Router | None = None
+        self._router_monitor: _RouterMonitor | None = None
+        self._links: dict[bytes, _Link] = {}
+        self._routes: dict[bytes, bytes] = {}
+        self._safety = loop.call_later(SAFETY_SECONDS, self._look_at_all)
+
+    def new_socket(self, kind: int) -> zmq.Socket[bytes]:
+        """A socket with every limit set."""
+        socket = self._context.socket(kind)
+        for option, value in (
+            (zmq.LINGER, 0),
+            (zmq.SNDHWM, limits.SEND_QUEUE_FRAMES),
+            (zmq.RCVHWM, limits.SEND_QUEUE_FRAMES),
+            (zmq.MAXMSGSIZE, limits.FRAME_BYTES_MAX),
+            (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
+            (zmq.HEARTBEAT_IVL, HEARTBEAT_MS),
+            (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS),
+            (zmq.HEARTBEAT_TTL, HEARTBEAT_TIMEOUT_MS),
+            (zmq.RECONNECT_IVL, RECONNECT_MS),
+            (zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS),
+            (zmq.IPV6, 1),
+        ):
+            socket.setsockopt(option, value)
+        return socket
+
+    def bind(self, address: str) -> str:
+        """Listen, and return the address with the real port.
+
+        Raises:
+            AddressInUse: somebody listens there already.
+            ConfigError: this machine has no such address.
+        """
+        host = split_address(address)[0]
+        socket = self.new_socket(zmq.ROUTER)
+        socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        monitor = socket.get_monitor_socket(_FAILED_HANDSHAKES)
+        try:
+            socket.bind(f"tcp://{address.replace('localhost', '127.0.0.1')}")
+        except zmq.ZMQError as error:
+            monitor.close(linger=0)
+            socket.close(linger=0)
+            if error.errno == zmq.EADDRINUSE:
+                raise AddressInUse(f"{address} is in use: stop what listens there, or choose another port") from None
+            raise ConfigError(f"cannot listen at {address}: {error.strerror}") from None
+        self._router_monitor = _RouterMonitor(self, monitor)
+        self._router = _Router(self, socket)
+        endpoint: Any = socket.getsockopt(zmq.LAST_ENDPOINT)
+        port = endpoint.rstrip(b"\0").rpartition(b":")[2].decode()
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return self.address
+
+    def connect(self, peer: bytes, address: str) -> None:
+        """Keep a link to this address for ever, under this name."""
+        link = self._links.get(peer)
+        if link is not None and link.address == address:
+            return
+        self.disconnect(peer)
+        self._links[peer] = _Link(self, peer, address)
+
+    def disconnect(self, peer: bytes) -> None:
+        """Drop the link, if there is one."""
+        link = self._links.pop(peer, None)
+        if link is not None:
+            was_up = link.up
+            link.close(0)
+            if was_up:
+                self.report_link(peer, False)
+
+    def report_frame(self, source: bytes, frame: bytes) -> None:
+        """For the sockets: a frame came."""
+        if self.listener is not None:
+            self.listener.on_frame(source, frame)
+
+    def report_drained(self) -> None:
+        """For the sockets: no more frames for now."""
+        if self.listener is not None:
+            self.listener.on_drained()
+
+    def report_link(self, peer: bytes, up: bool) -> None:
+        """For the sockets: a link came or went."""
+        if self.listener is not None:
+            self.listener.on_link(peer, up)
+
+    def remember(self, peer: bytes, route: bytes) -> None:
+        """Frames of this peer come by this route: the way back while there is no link to it."""
+        self._routes[peer] = route
+
+    def send(self, peer: bytes, frame: bytes) -> bool:
+        """Queue a frame, or say False."""
+        link = self._links.get(peer)
+        if link is not None and link.up:
+            return self._send_on(link, (frame,))
+        if self._router is None:
+            return False if link is None else self._send_on(link, (frame,))
+        if self._send_on(self._router, (self._routes.get(peer, peer), frame)):
+            return True
+        self._routes.pop(peer, None)
+        return False
+
+    def is_up(self, peer: bytes) -> bool:
+        """Whether the link to this peer works."""
+        link = self._links.get(peer)
+        return link is not None and link.up
+
+    def close(self) -> None:
+        """Close every socket and end the context; blocks for ``CLOSE_LINGER_MS`` at most."""
+        self.close_sockets()
+        self.end()
+
+    def close_sockets(self) -> None:
+        """The part of closing that belongs on the loop's thread."""
+        self._safety.cancel()
+        for link in self._links.values():
+            link.close(CLOSE_LINGER_MS)
+        self._links.clear()
+        if self._router is not None and self._router_monitor is not None:
+            self._router_monitor.close(0)
+            self._router.socket.disable_monitor()
+            self._router.close(CLOSE_LINGER_MS)
+            self._router = None
+
+    def end(self) -> None:
+        """The part of closing that may block, for the linger of the last frames; any thread may do it."""
+        self._context.term()
+
+    def _send_on(self, watched: _Watched, parts: tuple[bytes, ...]) -> bool:
+        socket = watched.socket
+        try:
+            for part in parts[:-1]:
+                socket.send(part, zmq.NOBLOCK | zmq.SNDMORE)
+            socket.send(parts[-1], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+            return False
+        watched.look_again()
+        return True
+
+    def _look_at_all(self) -> None:
+        self._safety = self.loop.call_later(SAFETY_SECONDS, self._look_at_all)
+        watched: list[_Watched] = [*self._links.values()]
+        watched += [link.monitor for link in self._links.values()]
+        watched += [one for one in (self._router, self._router_monitor) if one is not None]
+        for one in watched:
+            one.drain()
+
+
+def _drop_rest(socket: zmq.Socket[bytes]) -> None:
+    while socket.getsockopt(zmq.RCVMORE):
+        socket.recv(zmq.NOBLOCK)

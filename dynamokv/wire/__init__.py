@@ -1,0 +1,1 @@
+"""Bytes: records, messages, frames. What comes from outside is checked here, once, against a closed schema."""

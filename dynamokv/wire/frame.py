@@ -1,0 +1,63 @@
+"""A frame: what one ZeroMQ message carries. Many messages to one peer leave in one frame.
+
+Layout::
+
+    version u8 = 1 | zero u8 | ring tag 8 bytes | sender 16 bytes | CBOR list of messages
+
+The tag is the start of the ring's random id, and zeros while the sender does not know it. The sender is the node id of a
+member, and zeros for a client. Both are read before anything is decoded, so that a frame of another ring costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from struct import Struct
+from typing import NamedTuple
+
+from dynamokv import limits
+from dynamokv.types import NODE_ID_BYTES, ClusterId
+from dynamokv.wire import codec
+from dynamokv.wire.messages import TAG_OF, Message, check_message
+
+FRAME_VERSION = 1
+TAG_BYTES = 8
+NO_TAG = bytes(TAG_BYTES)
+NO_SENDER = bytes(NODE_ID_BYTES)
+
+_HEAD = Struct(">BB8s16s")
+
+
+class FrameHead(NamedTuple):
+    """What can be known of a frame without decoding it."""
+
+    tag: bytes
+    sender: bytes
+
+
+def tag_of(cluster_id: ClusterId) -> bytes:
+    """The ring's tag on each frame."""
+    return cluster_id[:TAG_BYTES]
+
+
+def encode_frame(tag: bytes, sender: bytes, messages: Iterable[Message]) -> bytes:
+    """A frame of these messages."""
+    body = [(TAG_OF[type(message)], *message) for message in messages]
+    return _HEAD.pack(FRAME_VERSION, 0, tag, sender) + codec.encode(body)
+
+
+def read_head(frame: bytes) -> FrameHead:
+    """The head of a frame. Raises ``ValueError`` for what is no frame of this version."""
+    if len(frame) <= _HEAD.size:
+        raise ValueError("too short for a frame")
+    version, zero, tag, sender = _HEAD.unpack_from(frame)
+    if version != FRAME_VERSION or zero:
+        raise ValueError(f"frame of version {version}, this library speaks {FRAME_VERSION}")
+    return FrameHead(tag, sender)
+
+
+def read_messages(frame: bytes) -> list[Message]:
+    """The messages of a frame whose head was read. Raises ``ValueError`` for anything malformed, and then for all of it."""
+    body = codec.decode(frame[_HEAD.size :])
+    if type(body) is not list or len(body) > limits.MESSAGES_PER_FRAME_MAX:
+        raise ValueError("a frame is a list of messages, and not too long")
+    return [check_message(fields) for fields in body]

@@ -1,0 +1,56 @@
+"""Keys of rows: how a bucket and a key become the bytes that are hashed, and the bytes under which a store keeps them.
+
+::
+
+    name = bucket length u8 | bucket | key                  what is hashed, and what clients send
+    row  = partition u16 | keyspace u8 | name               what stores and replicas use
+
+So a partition is one contiguous range of a store. The partitions from 0x8000 up do not exist as data: the last one holds
+the store's own rows (identity and topology), which never leave the node.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dynamokv import limits
+
+KEYSPACE_DATA: Final = 1
+"""Keyspaces are append-only numbers; 1 is what callers put."""
+
+ROW_PREFIX_BYTES: Final = 3
+ROW_KEY_BYTES_MAX: Final = ROW_PREFIX_BYTES + 1 + limits.BUCKET_NAME_BYTES_MAX + limits.KEY_BYTES_MAX
+
+IDENTITY_ROW: Final = b"\xff\xff\x00identity"
+TOPOLOGY_ROW: Final = b"\xff\xff\x00topology"
+
+FIRST_DATA_ROW: Final = b"\x00\x00\x00"
+END_OF_DATA: Final = b"\x80\x00\x00"
+"""The range of all data rows, of every partition there can be."""
+
+
+def name_of(bucket: bytes, key: bytes) -> bytes:
+    """A key inside a bucket; the bucket without a name is ``b""``."""
+    return bytes((len(bucket),)) + bucket + key
+
+
+def row_key(partition: int, name: bytes) -> bytes:
+    """Where a store keeps the record of a name."""
+    return partition.to_bytes(2) + b"\x01" + name
+
+
+def partition_range(partition: int) -> tuple[bytes, bytes]:
+    """First row key of a partition, and the first one after it."""
+    return partition.to_bytes(2) + b"\x00", (partition + 1).to_bytes(2) + b"\x00"
+
+
+def is_name(name: bytes) -> bool:
+    """Whether these bytes are what ``name_of`` makes of a bucket and a key within their limits."""
+    if not name or name[0] > limits.BUCKET_NAME_BYTES_MAX:
+        return False
+    return 1 <= len(name) - 1 - name[0] <= limits.KEY_BYTES_MAX
+
+
+def is_data_row(key: bytes) -> bool:
+    """Whether these bytes may be the key of a row that replicas exchange."""
+    return key < END_OF_DATA and key[2:3] == b"\x01" and is_name(key[ROW_PREFIX_BYTES:])

@@ -1,0 +1,158 @@
+"""A key's state as bytes. The same bytes rest in every store and travel in every message.
+
+Layout, big-endian::
+
+    version u8 = 1 | zero u8 | versions u16 | actors u16
+    actors x   (actor 8 bytes, time u64)                                       the context, sorted by actor
+    versions x (actor 8 bytes, time u64, flags u8, expires_ms u64, length u32)  sorted by dot
+    values, one after the other
+
+Rules:
+    - One state has one encoding: sorted, no duplicates, every dot covered by the context. Anything else is refused, so a
+      record from a peer is as trustworthy as one of ours.
+    - The digest covers all but the values, which their dots name for ever. So it costs the same for any value size, and
+      equal states have equal digests.
+    - Numbers here are for ever: a change is a new version number.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from struct import Struct
+
+from xxhash import xxh3_64_intdigest
+
+from dynamokv.causality.versions import Context, Dot, KeyState, Version, join
+from dynamokv.types import Actor
+
+RECORD_VERSION = 1
+TOMBSTONE = 1
+
+_HEAD = Struct(">BBHH")
+_ENTRY = Struct(">8sQ")
+_VERSION = Struct(">8sQBQI")
+
+ABSENT = b""
+"""In messages: there is no record."""
+
+
+def encode(state: KeyState) -> bytes:
+    """The one encoding of a state."""
+    versions, context = state
+    parts = [_HEAD.pack(RECORD_VERSION, 0, len(versions), len(context))]
+    pack_entry, pack_version = _ENTRY.pack, _VERSION.pack
+    parts += [pack_entry(actor, time) for actor, time in sorted(context.items())]
+    parts += [
+        pack_version(actor, time, TOMBSTONE if tombstone else 0, expires_ms, len(value))
+        for (actor, time), value, tombstone, expires_ms in versions
+    ]
+    parts += [version.value for version in versions]
+    return b"".join(parts)
+
+
+def decode(record: bytes) -> KeyState:
+    """The state in a record.
+
+    Raises:
+        ValueError: these bytes are not the encoding of any state.
+    """
+    context, at, version_count = _read_context(record)
+    size = len(record)
+    value_at = at + _VERSION.size * version_count
+    if value_at > size:
+        raise ValueError("record cut short in its versions")
+    versions = []
+    for _ in range(version_count):
+        actor, time, flags, expires_ms, length = _VERSION.unpack_from(record, at)
+        at += _VERSION.size
+        end = value_at + length
+        if end > size or flags > TOMBSTONE or (flags and length):
+            raise ValueError("record with a malformed version")
+        if context.get(actor, 0) < time:
+            raise ValueError("record with a dot outside of its context")
+        versions.append(Version(Dot(actor, time), record[value_at:end], flags == TOMBSTONE, expires_ms))
+        value_at = end
+    if value_at != size:
+        raise ValueError("record with bytes after its last value")
+    if version_count > 1 and any(a.dot >= b.dot for a, b in pairwise(versions)):
+        raise ValueError("record with versions out of order")
+    return KeyState(tuple(versions), context)
+
+
+def live_values(record: bytes, wall_ms: int) -> list[bytes]:
+    """The values that a read at this moment shows, newest first. For records that were checked when they came in."""
+    _, _, version_count, actor_count = _HEAD.unpack_from(record)
+    if version_count == 1:
+        at = _HEAD.size + _ENTRY.size * actor_count
+        _, _, flags, expires_ms, _ = _VERSION.unpack_from(record, at)
+        if flags or (expires_ms and wall_ms >= expires_ms):
+            return []
+        return [record[at + _VERSION.size :]]
+    alive = [version for version in decode(record).versions if version.alive(wall_ms)]
+    alive.sort(key=lambda version: (version.dot.time, version.dot.actor), reverse=True)
+    return [version.value for version in alive]
+
+
+def context_of(record: bytes) -> Context:
+    """Only the context: enough for a write that replaces everything."""
+    return _read_context(record)[0]
+
+
+def context_bytes(record: bytes) -> bytes:
+    """The context as it stands in the record; ``decode_context`` reads it."""
+    _, _, _, actor_count = _HEAD.unpack_from(record)
+    return record[_HEAD.size : _HEAD.size + _ENTRY.size * actor_count]
+
+
+def decode_context(data: bytes) -> Context:
+    """A context from ``context_bytes``. Raises ``ValueError`` for anything else."""
+    if len(data) % _ENTRY.size:
+        raise ValueError("context of a broken length")
+    context: dict[Actor, int] = {}
+    last = b""
+    for actor, time in _ENTRY.iter_unpack(data):
+        if actor <= last or time == 0:
+            raise ValueError("context out of order")
+        context[actor] = time
+        last = actor
+    return context
+
+
+def digest(record: bytes | None) -> int:
+    """64 bits that two replicas compare instead of records; 0 stands for "no record" and for nothing else."""
+    if not record:
+        return 0
+    _, _, version_count, actor_count = _HEAD.unpack_from(record)
+    end = _HEAD.size + _ENTRY.size * actor_count + _VERSION.size * version_count
+    return xxh3_64_intdigest(record[:end]) or 1
+
+
+def join_records(held: bytes | None, incoming: bytes) -> bytes:
+    """The record of the joined states; the very ``held`` object when it already knows everything.
+
+    Raises:
+        ValueError: ``incoming`` is not a record.
+    """
+    if not held:
+        decode(incoming)
+        return incoming
+    if held == incoming:
+        return held
+    ours, theirs = decode(held), decode(incoming)
+    joined = join(ours, theirs)
+    if joined == ours:
+        return held
+    return incoming if joined == theirs else encode(joined)
+
+
+def _read_context(record: bytes) -> tuple[Context, int, int]:
+    """The context, where the versions start, and how many there are."""
+    if len(record) < _HEAD.size:
+        raise ValueError("record cut short in its head")
+    version, zero, version_count, actor_count = _HEAD.unpack_from(record)
+    if version != RECORD_VERSION or zero:
+        raise ValueError(f"record of version {version}, this library reads {RECORD_VERSION}")
+    at = _HEAD.size + _ENTRY.size * actor_count
+    if at > len(record):
+        raise ValueError("record cut short in its context")
+    return decode_context(record[_HEAD.size : at]), at, version_count
