@@ -1,8 +1,9 @@
-"""Settings: one frozen dataclass for a member, one for a client, each field with its unit, default and trade-off.
+"""Settings: one frozen dataclass for a member, one for a client, each field with its unit, default
+and trade-off.
 
-Order of precedence: explicit argument > ``DYNAMOKV_<FIELD>`` in the environment > TOML file > default. An unknown name,
-in any of the three, is a ``ConfigError`` that says so and names the nearest known one: a misspelt option that is silently
-ignored is found in production.
+Order of precedence: explicit argument > ``DYNAMOKV_<FIELD>`` in the environment > TOML file >
+default. An unknown name, in any of the three, is a ``ConfigError`` that says so and names the
+nearest known one: a misspelt option that is silently ignored is found in production.
 
 The TOML file is named by ``config=`` or ``DYNAMOKV_CONFIG`` and holds the fields at its top level::
 
@@ -45,55 +46,70 @@ class NodeConfig:
     """How one member runs. Build it directly, or let ``join`` load it."""
 
     address: str = "127.0.0.1:0"
-    """``host:port`` to bind. Port 0 picks a free one (see ``Node.address``); fix it where others list it as a seed."""
+    """``host:port`` to bind. Port 0 picks a free one (see ``Node.address``); fix it where others
+    list it as a seed."""
 
     advertise: str | None = None
-    """``host:port`` that others reach this member at. Default: ``address``. Set it behind NAT, or when binding 0.0.0.0."""
+    """``host:port`` that others reach this member at. Default: ``address``. Set it behind NAT, or
+    when binding 0.0.0.0."""
 
     seeds: tuple[str, ...] = ()
-    """Addresses to find the ring by, the same list on every member. The first founds the ring. Default: a ring of one."""
+    """Addresses to find the ring by, the same list on every member. The first founds the ring.
+    Default: a ring of one."""
 
     data_dir: Path | None = None
-    """Where identity and data live. Default: memory only, so that every start is a new member with nothing."""
+    """Where identity and data live. Default: memory only, so that every start is a new member with
+    nothing."""
 
     cluster: str = "dynamokv"
     """Name of the ring, checked at join. Give each ring of one network its own."""
 
     zone: str | None = None
-    """Failure domain (host, rack, availability zone). Copies of a key go to distinct zones while there are enough."""
+    """Failure domain (host, rack, availability zone). Copies of a key go to distinct zones while
+    there are enough."""
 
     weight: int = 1
     """Relative share of the data, 1 to 100. A machine with twice the disk takes 2."""
 
     insecure: bool = False
-    """Allow a bind beyond loopback without keys: everyone who reaches the port can then read and write everything."""
+    """Allow a bind beyond loopback without keys: everyone who reaches the port can then read and
+    write everything."""
 
     durability: Durability = Durability.FSYNC
-    """``fsync`` (default), ``interval`` or ``os``: see ``types.Durability``. Weaker is faster, and only a power cut differs."""
+    """``fsync`` (default), ``interval`` or ``os``: see ``types.Durability``. Weaker is faster, and
+    only a power cut differs."""
 
     fsync_interval: float = 0.1
-    """Seconds between two fsyncs at durability ``interval``: what a power cut may cost this member's own copy."""
+    """Seconds between two fsyncs at durability ``interval``: what a power cut may cost this
+    member's own copy."""
 
     consistency: int = Consistency.QUORUM
-    """Default level of every call. ONE reads locally and may be stale; ALL stops when one owner is down."""
+    """Default level of every call. ONE reads locally and may be stale; ALL stops when one owner is
+    down."""
 
     request_timeout: float = 5.0
-    """Seconds a call may take unless it says otherwise. Shorter fails sooner, longer rides out a pause of a peer."""
+    """Seconds a call may take unless it says otherwise. Shorter fails sooner, longer rides out a
+    pause of a peer."""
 
     hedge_after: float = 0.03
-    """Seconds before a read that still waits asks one more owner. Shorter cuts the tail, longer saves work."""
+    """Seconds before a read that still waits asks one more owner. Shorter cuts the tail, longer
+    saves work."""
 
     partitions: int = limits.PARTITIONS_DEFAULT
-    """Equal parts of the key space, a power of two, fixed for ever. More for rings that may pass 100 members."""
+    """Equal parts of the key space, a power of two, fixed for ever. More for rings that may pass
+    100 members."""
 
     n: int = 3
-    """Copies of each key, fixed for ever. 3 survives one lost member with quorums, 5 survives two."""
+    """Copies of each key, fixed for ever. 3 survives one lost member with quorums, 5 survives two.
+    """
 
     expect_members: int = 1
-    """Members to wait for before the ring is founded and serves. Set it where more than ``n`` members start together."""
+    """Members to wait for before the ring is founded and serves. Set it where more than ``n``
+    members start together."""
 
     sibling_cap: int = limits.SIBLINGS_MAX
-    """Siblings of one key beyond which a put without context is refused: somebody writes and never merges."""
+    """Siblings of one key beyond which a put without context is refused: somebody writes and never
+    merges."""
 
     max_clock_drift: float = limits.CLOCK_DRIFT_MAX_MS / 1000
     """Seconds a peer's stamp may be ahead before its message is refused and counted."""
@@ -102,13 +118,16 @@ class NodeConfig:
     """Requests under way at once; beyond it calls raise ``Overloaded`` before any work."""
 
     log_bytes_max: int = 64 * limits.MiB
-    """Write-ahead log bytes after which a snapshot replaces it. Smaller restarts faster, larger writes less."""
+    """Write-ahead log bytes after which a snapshot replaces it. Smaller restarts faster, larger
+    writes less."""
 
     engine: Callable[[Path], StorageEngine] | None = None
-    """Your own storage engine, given the data directory. Default: the durable one, or memory without ``data_dir``."""
+    """Your own storage engine, given the data directory. Default: the durable one, or memory
+    without ``data_dir``."""
 
     serializer: Serializer | None = None
-    """Your own encoding of values. Default: CBOR. Every member and client of a ring must use the same."""
+    """Your own encoding of values. Default: CBOR. Every member and client of a ring must use the
+    same."""
 
     def __post_init__(self) -> None:
         _settle(self, _NODE_PARSERS)
@@ -133,22 +152,32 @@ class NodeConfig:
         _check_range("max_clock_drift", self.max_clock_drift, 0.1, 3600.0)
         _check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
         _check_range("log_bytes_max", self.log_bytes_max, 4 * limits.KiB, 1 << 40)
-        if self.consistency not in (Consistency.QUORUM, Consistency.ALL) and self.consistency > self.n:
-            raise ConfigError(f"consistency={self.consistency} cannot be met: the ring keeps n={self.n} copies")
+        if (
+            self.consistency not in (Consistency.QUORUM, Consistency.ALL)
+            and self.consistency > self.n
+        ):
+            raise ConfigError(
+                f"consistency={self.consistency} cannot be met: the ring keeps n={self.n} copies"
+            )
         host = split_address(self.address)[0]
         if not self.insecure and not is_loopback(host):
             raise ConfigError(
-                f"address {self.address} is reachable from other machines and this member has no keys: "
-                "bind 127.0.0.1, or pass insecure=True if everyone on that network may read and write everything"
+                f"address {self.address} is reachable from other machines and this member has no "
+                "keys: bind 127.0.0.1, or pass insecure=True if everyone on that network may read "
+                "and write everything"
             )
         if self.engine is not None and self.data_dir is None:
             raise ConfigError("engine needs data_dir: that is what your engine is opened with")
         if self.advertise is None and host in ("0.0.0.0", "::"):
-            raise ConfigError(f"address {self.address} is not one that peers can reach: pass advertise='host:port'")
+            raise ConfigError(
+                f"address {self.address} is not one that peers can reach: pass "
+                "advertise='host:port'"
+            )
 
     @classmethod
     def load(cls, source: NodeConfig | str | Path | None = None, **explicit: Any) -> NodeConfig:
-        """Settings by precedence. ``source`` is a finished ``NodeConfig`` (then only ``explicit`` changes it) or a TOML file."""
+        """Settings by precedence. ``source`` is a finished ``NodeConfig`` (then only ``explicit``
+        changes it) or a TOML file."""
         return _load(cls, source, explicit)
 
 
@@ -157,7 +186,8 @@ class ClientConfig:
     """How a client that is no member runs."""
 
     nodes: tuple[str, ...] = ()
-    """Addresses of members to start from, kept as seeds for ever. List two or more, so that one may be down."""
+    """Addresses of members to start from, kept as seeds for ever. List two or more, so that one may
+    be down."""
 
     cluster: str = "dynamokv"
     """Name of the ring, checked at connect."""
@@ -172,12 +202,15 @@ class ClientConfig:
     """Requests under way at once; beyond it calls raise ``Overloaded`` before any work."""
 
     serializer: Serializer | None = None
-    """Your own encoding of values. Default: CBOR. Every member and client of a ring must use the same."""
+    """Your own encoding of values. Default: CBOR. Every member and client of a ring must use the
+    same."""
 
     def __post_init__(self) -> None:
         _settle(self, _CLIENT_PARSERS)
         if not self.nodes:
-            raise ConfigError("nodes is empty: give the address of at least one member, as 'host:port'")
+            raise ConfigError(
+                "nodes is empty: give the address of at least one member, as 'host:port'"
+            )
         for node in self.nodes:
             _check_address("nodes", node)
         _check_name("cluster", self.cluster)
@@ -201,13 +234,15 @@ def is_loopback(host: str) -> bool:
     return host in LOOPBACK_HOSTS or (host.startswith("127.") and host.count(".") == 3)
 
 
-def _load(cls: type[_Config], source: _Config | str | Path | None, explicit: Mapping[str, Any]) -> _Config:
+def _load(
+    cls: type[_Config], source: _Config | str | Path | None, explicit: Mapping[str, Any]
+) -> _Config:
     known = {f.name for f in fields(cls)}
     _refuse_unknown(explicit, known, "option")
     if isinstance(source, cls):
         return replace(source, **explicit)
     values: dict[str, Any] = {}
-    path = source or os.environ.get(ENV_CONFIG_FILE)
+    path = source if isinstance(source, (str, Path)) else os.environ.get(ENV_CONFIG_FILE)
     if path:
         values.update(_read_toml(Path(path), known))
     values.update(_read_environment(known))
@@ -240,13 +275,16 @@ def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> No
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+            hint = (
+                f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
+            )
             shown = name.upper() if where.endswith(ENV_PREFIX) else f" {name}"
             raise ConfigError(f"unknown {where}{shown}{hint}")
 
 
 def _settle(config: NodeConfig | ClientConfig, parsers: Mapping[str, Callable[[Any], Any]]) -> None:
-    """Bring every field to its own type; text comes from the environment, plain values from TOML and callers."""
+    """Bring every field to its own type; text comes from the environment, plain values from TOML
+    and callers."""
     for name, parse in parsers.items():
         value = getattr(config, name)
         try:
@@ -264,7 +302,9 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
 
 def _check_name(name: str, value: str) -> None:
     if not value or len(value.encode()) > limits.BUCKET_NAME_BYTES_MAX:
-        raise ConfigError(f"{name} must have 1 to {limits.BUCKET_NAME_BYTES_MAX} bytes, not {value!r}")
+        raise ConfigError(
+            f"{name} must have 1 to {limits.BUCKET_NAME_BYTES_MAX} bytes, not {value!r}"
+        )
 
 
 def _check_address(name: str, value: str, *, port_zero: bool = False) -> None:
@@ -274,7 +314,7 @@ def _check_address(name: str, value: str, *, port_zero: bool = False) -> None:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, bool) or isinstance(value, float):
+    if isinstance(value, (bool, float)):
         raise TypeError("a whole number is needed")
     return int(value)
 
@@ -367,4 +407,5 @@ _NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
     "log_bytes_max": _integer,
 }
 _OTHER_FACE_FIELDS = {f.name for cls in (NodeConfig, ClientConfig) for f in fields(cls)}
-"""A file or an environment may serve a member and a client of one application; each takes the fields it knows."""
+"""A file or an environment may serve a member and a client of one application; each takes the
+fields it knows."""

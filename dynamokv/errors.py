@@ -1,7 +1,8 @@
 """Every exception that dynamokv raises on purpose, as one tree.
 
-Whose fault it is shows in the type, and the docstring of each leaf says whether the operation may have been applied.
-No exception of a library underneath (``zmq.ZMQError``, ``cbor2.CBORDecodeError``, ``OSError`` of our files) reaches a caller.
+Whose fault it is shows in the type, and the docstring of each leaf says whether the operation may
+have been applied. No exception of a library underneath (``zmq.ZMQError``,
+``cbor2.CBORDecodeError``, ``OSError`` of our files) reaches a caller.
 
 ::
 
@@ -67,11 +68,12 @@ class SerializationError(UsageError):
 
 
 class InvalidContext(UsageError):
-    """A context that this ring never handed out for this key: damaged, forged, or of another key."""
+    """A context that this ring never gave for this key: damaged, forged, or of another key."""
 
 
 class TooManySiblings(UsageError):
-    """A put with an old context would push a key past its sibling cap: read, merge, and put with the newest context."""
+    """A put with an old context would push a key past its sibling cap: read, merge, and put with
+    the newest context."""
 
 
 class ConfigError(UsageError):
@@ -104,7 +106,8 @@ class QuorumError(DynamoKVError):
 
 
 class Unavailable(QuorumError):
-    """Too few replicas are alive. Nothing was sent, so nothing was applied; it is safe to try again."""
+    """Too few replicas are alive. Nothing was sent, so nothing was applied; it is safe to try
+    again."""
 
     summary = "too few replicas are alive, nothing was sent"
 
@@ -122,7 +125,8 @@ class ReadFailed(QuorumError, TimeoutError):
 
 
 class Overloaded(DynamoKVError):
-    """A bounded queue is full, so the request was shed before any work. Not applied; back off and try again."""
+    """A bounded queue is full, so the request was shed before any work. Not applied; back off and
+    try again."""
 
 
 class RateLimited(Overloaded):
@@ -158,7 +162,8 @@ class SiblingsError(DynamoKVError):
 
 
 class StorageError(DynamoKVError):
-    """This member's disk failed. A write that raised it was not acknowledged; it may have reached the disk."""
+    """This member's disk failed. A write that raised it was not acknowledged; it may have reached
+    the disk."""
 
 
 class CorruptionError(StorageError):
@@ -166,7 +171,8 @@ class CorruptionError(StorageError):
 
 
 class DiskFull(StorageError):
-    """No space left for a write. Not applied; reads go on, and writes resume by themselves when there is space."""
+    """No space left for a write. Not applied; reads go on, and writes resume by themselves when
+    there is space."""
 
 
 class DataDirLocked(StorageError):
@@ -178,7 +184,8 @@ class JoinError(DynamoKVError):
 
 
 class ClusterMismatch(JoinError):
-    """The peer belongs to another ring, or this process disagrees with a setting fixed when the ring was founded."""
+    """The peer belongs to another ring, or this process disagrees with a setting fixed when the
+    ring was founded."""
 
 
 class AuthenticationError(JoinError):
@@ -209,4 +216,5 @@ class ClosedError(HandleError):
 
 
 class ForkedError(HandleError):
-    """The handle was opened before ``fork()``. Threads and sockets do not survive a fork: open a new one in the child."""
+    """The handle was opened before ``fork()``. Threads and sockets do not survive a fork: open a
+    new one in the child."""

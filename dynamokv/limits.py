@@ -1,7 +1,7 @@
 """Every bound of the library: its name, its value, its reason.
 
-A queue, a loop or a buffer without an entry here is a bug. What an operator may want to change is a field of
-``config.NodeConfig`` instead, with its default taken from here.
+A queue, a loop or a buffer without an entry here is a bug. What an operator may want to change is a
+field of ``config.NodeConfig`` instead, with its default taken from here.
 """
 
 from __future__ import annotations
@@ -11,53 +11,63 @@ from typing import Final
 KiB: Final = 1024
 MiB: Final = 1024 * KiB
 
-# --- what a caller hands in -----------------------------------------------------------------------------------------------
+# --- what a caller hands in -----------------------------------------------------------------------
 
 KEY_BYTES_MAX: Final = 1024
 """A key, encoded. Keys live in every index and in every message, so they must stay small."""
 
 VALUE_BYTES_MAX: Final = 1 * MiB
-"""A value, encoded. Above this a record holds up the frames of its neighbours, and a blob store does better."""
+"""A value, encoded. Above this a record holds up the frames of its neighbours, and a blob store
+does better."""
 
 VALUE_DEPTH_MAX: Final = 100
-"""Nesting of lists and dicts in a value: far above real data, far below Python's recursion limit."""
+"""Nesting of lists and dicts in a value: far above real data, far below Python's recursion limit.
+"""
 
 BUCKET_NAME_BYTES_MAX: Final = 64
 """A bucket's name, encoded; it stands in front of each of its keys, behind a length of one byte."""
 
 BATCH_ITEMS_MAX: Final = 10_000
-"""Keys in one batch call. More is a loop in the application, which can then see progress and errors."""
+"""Keys in one batch call. More is a loop in the application, which can then see progress and
+errors."""
 
 BATCH_GROUP_BYTES: Final = 256 * KiB
-"""Rows of a batch that share one message. Small enough that a frame never delays a heartbeat noticeably."""
+"""Rows of a batch that share one message. Small enough that a frame never delays a heartbeat
+noticeably."""
 
 BATCH_GROUP_ITEMS: Final = 512
 """Keys of a batch that share one message, so that a replica answers it in about a millisecond."""
 
-# --- versions -------------------------------------------------------------------------------------------------------------
+# --- versions -------------------------------------------------------------------------------------
 
 SIBLINGS_MAX: Final = 64
-"""Default of ``sibling_cap``: a put without context that would pass it is refused. Repair is never refused."""
+"""Default of ``sibling_cap``: a put without context that would pass it is refused. Repair is never
+refused."""
 
 RECORD_BYTES_MAX: Final = 8 * MiB
-"""All siblings of a key together, at a put; the same rule as ``SIBLINGS_MAX``, in bytes. Three owners that each reach it
-while cut off from each other still join into a record that fits ``FRAME_BYTES_MAX``."""
+"""All siblings of a key together, at a put; the same rule as ``SIBLINGS_MAX``, in bytes. Three
+owners that each reach it while cut off from each other still join into a record that fits
+``FRAME_BYTES_MAX``."""
 
 CONTEXT_ENTRIES_MAX: Final = 1024
-"""Actors in one context. An actor is a node's disk life, so hundreds would already be a broken deployment."""
+"""Actors in one context. An actor is a node's disk life, so hundreds would already be a broken
+deployment."""
 
 CLOCK_DRIFT_MAX_MS: Final = 10_000
-"""A stamp further ahead than this is refused, so that one bad clock cannot drag every other into the future."""
+"""A stamp further ahead than this is refused, so that one bad clock cannot drag every other into
+the future."""
 
 CLOCK_CEILING_STEP_MS: Final = 8_000
-"""How far ahead of now the durable clock ceiling is raised, when half of it is used up. Below ``CLOCK_DRIFT_MAX_MS``,
-because a node that restarts at once starts at its ceiling, and its peers must not find that too far ahead."""
+"""How far ahead of now the durable clock ceiling is raised, when half of it is used up. Below
+``CLOCK_DRIFT_MAX_MS``, because a node that restarts at once starts at its ceiling, and its peers
+must not find that too far ahead."""
 
-# --- ring -----------------------------------------------------------------------------------------------------------------
+# --- ring -----------------------------------------------------------------------------------------
 
 PARTITIONS_DEFAULT: Final = 512
-"""Enough that no member of a ring of up to 100 equal ones owns more than 1.10 times the mean (256 would miss that at 85, 94
-and 95, for want of a fraction of a partition), few enough to keep one tree for each in memory."""
+"""Enough that no member of a ring of up to 100 equal ones owns more than 1.10 times the mean (256
+would miss that at 85, 94 and 95, for want of a fraction of a partition), few enough to keep one
+tree for each in memory."""
 
 PARTITIONS_MAX: Final = 32_768
 """Partition numbers are two bytes on disk, and the top half is kept for the store's own rows."""
@@ -69,22 +79,26 @@ REPLICAS_MAX: Final = 9
 """Copies of a key. Above this, writes cost more than any real failure rate asks for."""
 
 LOAD_FACTOR: Final = 1.10
-"""No member owns more than this times its fair share of partition replicas (bounded-load consistent hashing,
-Mirrokni, Thorup, Zadimoghaddam 2016)."""
+"""No member owns more than this times its fair share of partition replicas (bounded-load consistent
+hashing, Mirrokni, Thorup, Zadimoghaddam 2016)."""
 
 VNODES_PER_WEIGHT: Final = 64
-"""Tokens on the ring for each unit of weight: evens out neighbours, so that a lost member's load spreads."""
+"""Tokens on the ring for each unit of weight: evens out neighbours, so that a lost member's load
+spreads."""
 
-# --- wire -----------------------------------------------------------------------------------------------------------------
+# --- wire -----------------------------------------------------------------------------------------
 
 FRAME_BYTES_MAX: Final = 64 * MiB
-"""The largest frame that a socket accepts: a record of three diverged owners (24 MiB) with room to spare."""
+"""The largest frame that a socket accepts: a record of three diverged owners (24 MiB) with room to
+spare."""
 
 FRAME_BYTES_TARGET: Final = 256 * KiB
-"""A peer's outgoing messages are cut into frames of about this size: a heartbeat waits behind one frame, not behind all."""
+"""A peer's outgoing messages are cut into frames of about this size: a heartbeat waits behind one
+frame, not behind all."""
 
 MESSAGES_PER_FRAME_MAX: Final = 4096
-"""Messages in one frame, so that decoding one cannot hold the loop for more than some milliseconds."""
+"""Messages in one frame, so that decoding one cannot hold the loop for more than some milliseconds.
+"""
 
 CBOR_DEPTH_MAX: Final = 16
 """Nesting of a message on the wire. Messages need 4."""
@@ -92,32 +106,36 @@ CBOR_DEPTH_MAX: Final = 16
 TEXT_BYTES_MAX: Final = 1024
 """A text field of a message: addresses, zones, reasons."""
 
-# --- requests -------------------------------------------------------------------------------------------------------------
+# --- requests -------------------------------------------------------------------------------------
 
 IN_FLIGHT_MAX: Final = 16_384
 """Requests that one node or client has under way. Beyond it: ``Overloaded`` before any work."""
 
 PARKED_MAX: Final = 1024
-"""Requests of a newer epoch that wait for the topology; beyond it they are dropped, counted, and the sender retries."""
+"""Requests of a newer epoch that wait for the topology; beyond it they are dropped, counted, and
+the sender retries."""
 
 RESTARTS_MAX: Final = 8
-"""How often one request may start again after a ``Refresh``, so that two confused members cannot play ping-pong."""
+"""How often one request may start again after a ``Refresh``, so that two confused members cannot
+play ping-pong."""
 
 RETURNED_PEER_SECONDS: Final = 600.0
-"""For so long after a peer came back, reads also ask it, beyond their quorum, so that reading repairs it."""
+"""For so long after a peer came back, reads also ask it, beyond their quorum, so that reading
+repairs it."""
 
-# --- transport ------------------------------------------------------------------------------------------------------------
+# --- transport ------------------------------------------------------------------------------------
 
 DRAIN_FRAMES_MAX: Final = 256
 """Frames taken from a socket before other callbacks of the loop get their turn."""
 
 SEND_QUEUE_FRAMES: Final = 1000
-"""libzmq's high-water mark per peer: frames, not bytes; a full queue counts as an unreachable peer."""
+"""libzmq's high-water mark per peer: frames, not bytes; a full queue counts as an unreachable peer.
+"""
 
 CLOSE_SECONDS_MAX: Final = 2.0
 """A close ends within this, whatever the peers do."""
 
-# --- storage --------------------------------------------------------------------------------------------------------------
+# --- storage --------------------------------------------------------------------------------------
 
 SCAN_PAGE_ITEMS: Final = 512
 """Rows in one page of a transfer."""
@@ -125,7 +143,7 @@ SCAN_PAGE_ITEMS: Final = 512
 SCAN_PAGE_BYTES: Final = 256 * KiB
 """Bytes in one page of a transfer, at least one row."""
 
-# --- forming a ring -------------------------------------------------------------------------------------------------------
+# --- forming a ring -------------------------------------------------------------------------------
 
 SEEK_SECONDS: Final = 0.1
 """Between two questions of a process that looks for its ring."""
@@ -134,4 +152,5 @@ UPKEEP_SECONDS: Final = 1.0
 """Between two looks of a settled node at its clock ceiling, its address and what it parked."""
 
 FOUND_GRACE_SECONDS: Final = 1.0
-"""How long a founder waits for other seeds that do not answer, in case one of them knows a ring already."""
+"""How long a founder waits for other seeds that do not answer, in case one of them knows a ring
+already."""

@@ -1,7 +1,8 @@
 """The seams: what the core and the runtime ask of the outside, as small Protocols.
 
-Everything that touches a clock, a random source, a disk or a socket stands behind one of these, so that production, the
-simulator and a table test differ only in what they pass in. A port that needs a long fake is a wrong port.
+Everything that touches a clock, a random source, a disk or a socket stands behind one of these, so
+that production, the simulator and a table test differ only in what they pass in. A port that needs
+a long fake is a wrong port.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 Row: TypeAlias = tuple[bytes, bytes | None]
-"""A key and its new value; ``None`` deletes the row from the store (this is below tombstones, which are values)."""
+"""A key and its new value; ``None`` deletes the row from the store (this is below tombstones, which
+are values)."""
 
 
 class Clock(Protocol):
@@ -55,15 +57,17 @@ class Reader(Protocol):
 
 
 class StorageEngine(Protocol):
-    """An ordered, durable map of bytes. Third parties may bring their own (``NodeConfig(engine=...)``).
+    """An ordered, durable map of bytes. Third parties may bring their own
+    (``NodeConfig(engine=...)``).
 
-    ``apply``, ``flush``, ``checkpoint`` and ``close`` are called by one thread at a time, though not always the same one.
-    ``get``, ``scan`` and ``stats`` may be called by any thread at any moment, also during an ``apply``; they see each
-    batch's row whole or not at all.
+    ``apply``, ``flush``, ``checkpoint`` and ``close`` are called by one thread at a time, though
+    not always the same one. ``get``, ``scan`` and ``stats`` may be called by any thread at any
+    moment, also during an ``apply``; they see each batch's row whole or not at all.
 
     Attributes:
-        forgot: True when opening found that acknowledged writes may be missing (a truncated, damaged or quarantined
-            file). The node then mints a new storage epoch before its first write.
+        forgot: True when opening found that acknowledged writes may be missing (a truncated,
+            damaged or quarantined file). The node then mints a new storage epoch before its first
+            write.
     """
 
     forgot: bool
@@ -73,29 +77,32 @@ class StorageEngine(Protocol):
         ...
 
     def apply(self, batch: Sequence[Row], *, sync: bool) -> None:
-        """Write all rows or none, then make them visible; with ``sync`` they are on the disk before they are visible.
+        """Write all rows or none, then make them visible; with ``sync`` they are on the disk before
+        they are visible.
 
         Raises:
             DiskFull: nothing was applied and none of it will ever appear; later calls may succeed.
-            StorageError: the disk failed. The batch may or may not be there after a reopen; until then every later
-                ``apply`` is refused, while reads go on.
+            StorageError: the disk failed. The batch may or may not be there after a reopen; until
+                then every later ``apply`` is refused, while reads go on.
         """
         ...
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Rows with start <= key < end in key order, as of the call: batches applied later do not show."""
+        """Rows with start <= key < end in key order, as of the call: batches applied later do not
+        show."""
         ...
 
     def flush(self) -> None:
-        """On return, everything applied before the call is on the disk. Raises as ``apply`` does."""
+        """On return, everything applied before is on the disk. Raises as ``apply`` does."""
         ...
 
     def checkpoint(self, directory: Path) -> None:
-        """Write a copy, as of now, that the same engine can open. ``directory`` must not exist yet."""
+        """Write a copy, as of now, that the same engine can open; ``directory`` must not exist."""
         ...
 
     def stats(self) -> Mapping[str, int | float]:
-        """At least ``rows`` and ``storage_bytes`` (on disk, or in memory for an engine without a disk)."""
+        """At least ``rows`` and ``storage_bytes`` (on disk, or in memory for an engine without a
+        disk)."""
         ...
 
     def close(self) -> None:
@@ -104,10 +111,11 @@ class StorageEngine(Protocol):
 
 
 class FileSystem(Protocol):
-    """The few file operations that an engine needs, so that a test can fail or crash each of them."""
+    """The few file operations that an engine needs, so that a test can fail each of them."""
 
     def make_dir(self, path: Path) -> None:
-        """Create a directory and its parents; no error when it is there. The entry is durable on return."""
+        """Create a directory and its parents; no error when it is there. The entry is durable on
+        return."""
         ...
 
     def list_dir(self, path: Path) -> list[str]:
@@ -119,7 +127,8 @@ class FileSystem(Protocol):
         ...
 
     def open_append(self, path: Path) -> AppendFile:
-        """Open for appending at the end, created when absent. ``sync_dir`` makes a new entry durable."""
+        """Open for appending at the end, created when absent. ``sync_dir`` makes a new entry
+        durable."""
         ...
 
     def replace(self, source: Path, target: Path) -> None:
@@ -164,13 +173,16 @@ class AppendFile(Protocol):
 
 
 class Transport(Protocol):
-    """Frames to and from peers. Loss is allowed, silence about it is not: ``send`` says False, a lost peer is reported.
+    """Frames to and from peers. Loss is allowed, silence about it is not: ``send`` says False, a
+    lost peer is reported.
 
-    A peer is known by its node id once ``connect`` named it, or by the opaque route of the frame it sent.
+    A peer is known by its node id once ``connect`` named it, or by the opaque route of the frame it
+    sent.
     """
 
     def connect(self, peer: bytes, address: str) -> None:
-        """Keep a link to this address for ever, under this name; an older link of that name to elsewhere is dropped."""
+        """Keep a link to this address for ever, under this name; an older link of that name to
+        elsewhere is dropped."""
         ...
 
     def disconnect(self, peer: bytes) -> None:
@@ -178,12 +190,14 @@ class Transport(Protocol):
         ...
 
     def send(self, peer: bytes, frame: bytes) -> bool:
-        """Queue a frame without ever blocking; False when the peer cannot be reached now, and then nothing was queued."""
+        """Queue a frame without ever blocking; False when the peer cannot be reached now, and then
+        nothing was queued."""
         ...
 
 
 class Serializer(Protocol):
-    """Values to bytes and back (``serializer=``). Must raise ``ValueError`` or ``TypeError`` for what it cannot carry."""
+    """Values to bytes and back (``serializer=``). Must raise ``ValueError`` or ``TypeError`` for
+    what it cannot carry."""
 
     def dumps(self, value: object, /) -> bytes:
         """Encode."""

@@ -1,7 +1,7 @@
 """The vocabulary that every layer shares: ids, consistency levels, durability.
 
-Knows nothing above it. An id is plain ``bytes`` under a name of its own, so that the type checker keeps them apart and
-the wire carries them as they are.
+Knows nothing above it. An id is plain ``bytes`` under a name of its own, so that the type checker
+keeps them apart and the wire carries them as they are.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import NewType
 from dynamokv.errors import UsageError
 
 NodeId = NewType("NodeId", bytes)
-"""16 random bytes, minted once and kept in the data directory. The address is an attribute, never the identity."""
+"""16 random bytes, minted once and kept in the data directory. The address is an attribute, never
+the identity."""
 
 Actor = NewType("Actor", bytes)
-"""8 opaque bytes for (node id, storage epoch): the left half of a dot. See ``causality.versions``."""
+"""8 opaque bytes for (node id, storage epoch): the left half of a dot. See ``causality.versions``.
+"""
 
 ClusterId = NewType("ClusterId", bytes)
 """16 random bytes, minted by the founder of a ring."""
@@ -49,11 +51,14 @@ class Consistency(IntEnum):
             return int(cls[value.upper()])
         if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < cls.ALL:
             return value
-        raise UsageError(f"consistency must be ONE, TWO, QUORUM, ALL or a number of replicas, not {value!r}")
+        raise UsageError(
+            f"consistency must be ONE, TWO, QUORUM, ALL or a number of replicas, not {value!r}"
+        )
 
 
 def replicas_needed(level: int, replicas: int) -> int:
-    """How many of ``replicas`` must answer at ``level``; above ``replicas`` means that it cannot be met."""
+    """How many of ``replicas`` must answer at ``level``; above ``replicas`` means that it cannot be
+    met."""
     if level == Consistency.QUORUM:
         return replicas // 2 + 1
     if level == Consistency.ALL:
@@ -62,13 +67,16 @@ def replicas_needed(level: int, replicas: int) -> int:
 
 
 class Durability(Enum):
-    """When an acknowledged write is safe from a crash of this member's machine. A killed process loses nothing at any."""
+    """When an acknowledged write is safe from a crash of this member's machine. A killed process
+    loses nothing at any."""
 
     FSYNC = "fsync"
-    """Before the acknowledgement: one shared fsync for all writes that arrived while the last one ran."""
+    """Before the acknowledgement: one shared fsync for all writes that arrived while the last one
+    ran."""
 
     INTERVAL = "interval"
     """Within ``fsync_interval`` seconds: a power cut loses that much of this member's own copy."""
 
     OS = "os"
-    """Whenever the kernel writes back (seconds): for data that is replicated on machines which do not fail together."""
+    """Whenever the kernel writes back (seconds): for data that is replicated on machines which do
+    not fail together."""

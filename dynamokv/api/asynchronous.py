@@ -1,4 +1,5 @@
-"""The asyncio face of a store. The blocking twin is ``blocking.py``; a test compares their signatures."""
+"""The asyncio face of a store. The blocking twin is ``blocking.py``; a test compares their
+signatures."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ class AsyncStore:
         sloppy: bool | None = None,
         timeout: float | None = None,
     ) -> Receipt:
-        """Write a value: over all that the coordinator holds, or, with ``context``, over what that has seen.
+        """Write a value: over all that the coordinator holds, or, with ``context``, over what that
+        has seen.
 
         Args:
             ttl: seconds until the value counts as deleted.
@@ -97,7 +99,8 @@ class AsyncStore:
         sloppy: bool | None = None,
         timeout: float | None = None,
     ) -> Receipt:
-        """Read, ``fn(value)``, put with the context read: a concurrent write is kept as a sibling, not lost."""
+        """Read, ``fn(value)``, put with the context read: a concurrent write is kept as a sibling,
+        not lost."""
         options = calls.writing(self._scope, ttl, consistency, sloppy, timeout)
         return await self._run(calls.update(options, key, fn, default))
 
@@ -123,7 +126,8 @@ class AsyncStore:
         sloppy: bool | None = None,
         timeout: float | None = None,
     ) -> BatchResult[Receipt]:
-        """Write many keys, a mapping or pairs; a key that fails stands in ``.errors`` and fails alone."""
+        """Write many keys, a mapping or pairs; a key that fails stands in ``.errors`` and fails
+        alone."""
         options = calls.writing(self._scope, ttl, consistency, sloppy, timeout)
         return await self._run(calls.batch_put(self._session, options, items))
 
@@ -172,7 +176,7 @@ class AsyncStore:
 
 
 class AsyncBucket(AsyncStore):
-    """A bucket of an asyncio store: the same calls, on keys of its own and with its own defaults."""
+    """A bucket of an asyncio store: the same calls, with keys and defaults of its own."""
 
     def __init__(self, parent: AsyncStore, scope: Scope) -> None:
         self._parent = parent

@@ -1,6 +1,8 @@
-"""The blocking face of a store. The asyncio twin is ``asynchronous.py``; a test compares their signatures.
+"""The blocking face of a store. The asyncio twin is ``asynchronous.py``; a test compares their
+signatures.
 
-It is also a mapping over single keys: ``kv["k"]``, ``kv["k"] = v``, ``del kv["k"]``, ``"k" in kv``. Any thread may use it.
+It is also a mapping over single keys: ``kv["k"]``, ``kv["k"] = v``, ``del kv["k"]``, ``"k" in kv``.
+Any thread may use it.
 """
 
 from __future__ import annotations
@@ -39,9 +41,7 @@ class BlockingStore:
             ReadFailed, Unavailable: not enough replicas answered.
             SiblingsError: the resolver is ``keep_all`` and there are several values.
         """
-        return self._run(
-            calls.get(self._session, self._scope, key, default, consistency, timeout)
-        )
+        return self._run(calls.get(self._session, self._scope, key, default, consistency, timeout))
 
     def read(
         self,
@@ -65,7 +65,8 @@ class BlockingStore:
         sloppy: bool | None = None,
         timeout: float | None = None,
     ) -> Receipt:
-        """Write a value: over all that the coordinator holds, or, with ``context``, over what that has seen.
+        """Write a value: over all that the coordinator holds, or, with ``context``, over what that
+        has seen.
 
         Args:
             ttl: seconds until the value counts as deleted.
@@ -102,7 +103,8 @@ class BlockingStore:
         sloppy: bool | None = None,
         timeout: float | None = None,
     ) -> Receipt:
-        """Read, ``fn(value)``, put with the context read: a concurrent write is kept as a sibling, not lost."""
+        """Read, ``fn(value)``, put with the context read: a concurrent write is kept as a sibling,
+        not lost."""
         options = calls.writing(self._scope, ttl, consistency, sloppy, timeout)
         return self._run(calls.update(options, key, fn, default))
 
@@ -128,7 +130,8 @@ class BlockingStore:
         sloppy: bool | None = None,
         timeout: float | None = None,
     ) -> BatchResult[Receipt]:
-        """Write many keys, a mapping or pairs; a key that fails stands in ``.errors`` and fails alone."""
+        """Write many keys, a mapping or pairs; a key that fails stands in ``.errors`` and fails
+        alone."""
         options = calls.writing(self._scope, ttl, consistency, sloppy, timeout)
         return self._run(calls.batch_put(self._session, options, items))
 
@@ -194,7 +197,7 @@ class BlockingStore:
 
 
 class Bucket(BlockingStore):
-    """A bucket of a blocking store: the same calls, on keys of its own and with its own defaults."""
+    """A bucket of a blocking store: the same calls, with keys and defaults of its own."""
 
     def __init__(self, parent: BlockingStore, scope: Scope) -> None:
         self._session = parent._session

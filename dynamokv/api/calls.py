@@ -1,7 +1,8 @@
 """Every call, once: from the caller's arguments to requests, and from replies to results.
 
-A call is a generator. It yields a request, or a list of requests to run together, and is sent the replies; what it returns
-is the result. So the blocking and the asyncio faces differ only in how they wait, and hold no logic of their own.
+A call is a generator. It yields a request, or a list of requests to run together, and is sent the
+replies; what it returns is the result. So the blocking and the asyncio faces differ only in how
+they wait, and hold no logic of their own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.context import SEAL_BYTES, token_of
+from dynamokv.wire.schema import U64_MAX
 
 Key: TypeAlias = str | bytes
 Level: TypeAlias = Consistency | str | int
@@ -71,7 +73,8 @@ class Scope:
             if not key:
                 raise errors.InvalidKey("the key is empty: 1 to 1,024 bytes are needed")
             raise errors.KeyTooLarge(
-                f"the key has {len(key):,} bytes, the limit is {limits.KEY_BYTES_MAX:,}: hash it, or shorten it"
+                f"the key has {len(key):,} bytes, the limit is {limits.KEY_BYTES_MAX:,}: "
+                "hash it, or shorten it"
             )
         return row_keys.name_of(self.bucket, key)
 
@@ -158,9 +161,7 @@ def read(
         epoch=reply.epoch,
         duration=time.perf_counter() - started,
     )
-    return Entry(
-        values=_live(scope, record), receipt=receipt, resolve=scope.show, default=default
-    )
+    return Entry(values=_live(scope, record), receipt=receipt, resolve=scope.show, default=default)
 
 
 def _value(scope: Scope, record: bytes, default: Any, seal: bytes) -> Any:
@@ -196,10 +197,21 @@ class Writing:
     budget_ms: int
     delete: bool = False
 
-    def request(self, names: list[bytes], values: list[bytes], contexts: list[bytes]) -> m.PutRequest:
+    def request(
+        self, names: list[bytes], values: list[bytes], contexts: list[bytes]
+    ) -> m.PutRequest:
         """The request for these names."""
         return m.PutRequest(
-            0, 0, self.budget_ms, self.level, self.sloppy, self.delete, self.ttl_ms, names, values, contexts
+            0,
+            0,
+            self.budget_ms,
+            self.level,
+            self.sloppy,
+            self.delete,
+            self.ttl_ms,
+            names,
+            values,
+            contexts,
         )
 
 
@@ -229,9 +241,7 @@ def delete(options: Writing, key: Key, context: bytes | None) -> Call[Receipt]:
     return (yield from _write(options, options.scope.name(key), b"", context))
 
 
-def update(
-    options: Writing, key: Key, change: Callable[[Any], Any], default: Any
-) -> Call[Receipt]:
+def update(options: Writing, key: Key, change: Callable[[Any], Any], default: Any) -> Call[Receipt]:
     """Read, change, write with the context that was read."""
     scope = replace(options.scope, level=options.level, budget_ms=options.budget_ms)
     entry = yield from read(scope, key, default, None, None)
@@ -252,7 +262,9 @@ def _write(options: Writing, name: bytes, data: bytes, context: bytes | None) ->
 
 def _checked_context(context: object) -> bytes:
     if not isinstance(context, bytes):
-        raise errors.InvalidContext(f"a context is bytes from read() or a receipt, not {type(context).__name__}")
+        raise errors.InvalidContext(
+            f"a context is bytes from read() or a receipt, not {type(context).__name__}"
+        )
     return context
 
 
@@ -274,7 +286,9 @@ def batch_get(
     wanted = list(names)
     groups = session.group([names[key] for key in wanted], [0] * len(wanted))
     requests = [
-        m.GetRequest(0, 0, budget_ms, level, scope.resolver is keep_all, [names[wanted[at]] for at in group])
+        m.GetRequest(
+            0, 0, budget_ms, level, scope.resolver is keep_all, [names[wanted[at]] for at in group]
+        )
         for group in groups
     ]
     for group, reply in zip(groups, (yield requests), strict=True):
@@ -349,14 +363,18 @@ def _names(scope: Scope, keys: Iterable[Key], result: BatchResult[Any]) -> dict[
     taken: set[bytes] = set()
     for key in keys:
         if len(names) >= limits.BATCH_ITEMS_MAX:
-            raise errors.UsageError(f"a batch has at most {limits.BATCH_ITEMS_MAX:,} keys: split it")
+            raise errors.UsageError(
+                f"a batch has at most {limits.BATCH_ITEMS_MAX:,} keys: split it"
+            )
         try:
             name = scope.name(key)
         except errors.InvalidKey as error:
             result.errors[key] = error
             continue
         if key not in names and name in taken:
-            result.errors[key] = errors.InvalidKey(f"the key {key!r} is in this batch twice, as str and as bytes")
+            result.errors[key] = errors.InvalidKey(
+                f"the key {key!r} is in this batch twice, as str and as bytes"
+            )
             continue
         taken.add(name)
         names[key] = name
@@ -386,10 +404,12 @@ def put_error(code: int) -> errors.UsageError:
     """The exception that a refused name becomes."""
     if code == m.PutError.SIBLINGS:
         return errors.TooManySiblings(
-            "this key has reached its sibling cap: read() it, merge .values, and put the result with the new .context"
+            "this key has reached its sibling cap: read() it, merge .values, and put the result "
+            "with the new .context"
         )
     return errors.InvalidContext(
-        "this context was not given by this ring for this key: pass .context of a read() or receipt, unchanged"
+        "this context was not given by this ring for this key: pass .context of a read() or of "
+        "a receipt, unchanged"
     )
 
 
@@ -412,4 +432,4 @@ def _hex(ids: list[bytes]) -> tuple[str, ...]:
 def _milliseconds(name: str, seconds: float) -> int:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
         raise errors.UsageError(f"{name} must be a positive number of seconds, not {seconds!r}")
-    return max(1, min(round(seconds * 1000), m.U64_MAX >> 20))
+    return max(1, min(round(seconds * 1000), U64_MAX >> 20))

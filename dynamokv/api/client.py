@@ -83,7 +83,9 @@ class DistributedKVStore(AsyncStore):
     ) -> None:
         self.config = load_config(nodes, cluster, config, overrides)
         self._scope = _scope_of(self.config)
-        self._session = Session(lambda: open_client(self.config, timeout), "this client is not connected")
+        self._session = Session(
+            lambda: open_client(self.config, timeout), "this client is not connected"
+        )
 
     async def start(self) -> DistributedKVStore:
         """Find the ring now instead of at the first call."""
@@ -138,7 +140,9 @@ class Client(BlockingStore):
     ) -> None:
         self.config = load_config(nodes, cluster, config, overrides)
         self._scope = _scope_of(self.config)
-        self._session = Session(lambda: open_client(self.config, timeout), "this client is not connected")
+        self._session = Session(
+            lambda: open_client(self.config, timeout), "this client is not connected"
+        )
         self._thread = LoopThread("dynamokv-client")
         try:
             self._thread.run(self._session.open())

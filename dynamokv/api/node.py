@@ -23,7 +23,8 @@ from dynamokv.runtime.thread import LoopThread
 JOIN_SECONDS = 30.0
 
 _open_nodes: weakref.WeakSet[Node] = weakref.WeakSet()
-"""Closed at exit, because a ZeroMQ context that is left to the garbage collector can hang the interpreter."""
+"""Closed at exit, because a ZeroMQ context that is left to the garbage collector can hang the
+interpreter."""
 
 
 def load_config(
@@ -45,7 +46,14 @@ def load_config(
         "zone": zone,
         "weight": weight,
     }
-    unset = {"address": None, "seeds": (), "data_dir": None, "cluster": "dynamokv", "zone": None, "weight": 1}
+    unset = {
+        "address": None,
+        "seeds": (),
+        "data_dir": None,
+        "cluster": "dynamokv",
+        "zone": None,
+        "weight": 1,
+    }
     explicit = {name: value for name, value in given.items() if value != unset[name]}
     return NodeConfig.load(config, **explicit, **overrides)
 
@@ -77,7 +85,9 @@ class AsyncNode(AsyncStore):
         timeout: float = JOIN_SECONDS,
         **overrides: Any,
     ) -> None:
-        self.config = load_config(address, seeds, data_dir, cluster, zone, weight, config, overrides)
+        self.config = load_config(
+            address, seeds, data_dir, cluster, zone, weight, config, overrides
+        )
         self._scope = _scope_of(self.config)
         self._session = Session(
             lambda: open_node(self.config, timeout),
@@ -90,7 +100,8 @@ class AsyncNode(AsyncStore):
         return self
 
     async def aclose(self) -> None:
-        """Stop, within 2 s. The member keeps its place in the ring and comes back with its data directory."""
+        """Stop, within 2 s. The member keeps its place in the ring and comes back with its data
+        directory."""
         await self._session.close()
 
     @property
@@ -146,9 +157,13 @@ class Node(BlockingStore):
         timeout: float = JOIN_SECONDS,
         **overrides: Any,
     ) -> None:
-        self.config = load_config(address, seeds, data_dir, cluster, zone, weight, config, overrides)
+        self.config = load_config(
+            address, seeds, data_dir, cluster, zone, weight, config, overrides
+        )
         self._scope = _scope_of(self.config)
-        self._session = Session(lambda: open_node(self.config, timeout), "this member was not started")
+        self._session = Session(
+            lambda: open_node(self.config, timeout), "this member was not started"
+        )
         self._thread = LoopThread("dynamokv-node")
         try:
             self._thread.run(self._session.open())
@@ -158,7 +173,8 @@ class Node(BlockingStore):
         _open_nodes.add(self)
 
     def close(self) -> None:
-        """Stop, within 2 s. The member keeps its place in the ring and comes back with its data directory."""
+        """Stop, within 2 s. The member keeps its place in the ring and comes back with its data
+        directory."""
         if self._session.opened and self._thread.alive:
             self._thread.run(self._session.close())
             self._thread.stop()
@@ -215,8 +231,8 @@ def join(
 ) -> Node:
     """Make this process a member of the ring, and return when it is ready to serve.
 
-    The first address in ``seeds`` founds the ring if there is none; every other process joins it. ``seeds=()`` founds a
-    ring of one.
+    The first address in ``seeds`` founds the ring if there is none; every other process joins it.
+    ``seeds=()`` founds a ring of one.
 
     Args:
         address: ``host:port`` to bind; port 0 picks a free one.

@@ -16,7 +16,8 @@ class Receipt:
     """How a request was served."""
 
     context: bytes
-    """What this request has seen, and, after a write, done. Opaque; pass it to the next ``put`` of the key."""
+    """What this request has seen, and, after a write, done. Opaque; pass it to the next ``put`` of
+    the key."""
 
     needed: int
     """Replicas that had to answer."""
@@ -25,7 +26,8 @@ class Receipt:
     """Node ids, in hex, of the replicas that had answered when the request was done."""
 
     sloppy: bool = False
-    """Whether a stand-in's answer was counted: durable, but no promise that the next read meets it."""
+    """Whether a stand-in's answer was counted: durable, but no promise that the next read meets it.
+    """
 
     hinted: tuple[str, ...] = ()
     """Node ids that a hint was left for."""
@@ -67,7 +69,8 @@ class Entry:
 
     @property
     def value(self) -> Any:
-        """The value, siblings resolved. Raises ``SiblingsError`` if the resolver is ``keep_all`` and there are several."""
+        """The value, siblings resolved. Raises ``SiblingsError`` if the resolver is ``keep_all``
+        and there are several."""
         return self.resolve(self.values, self.context) if self.values else self.default
 
 

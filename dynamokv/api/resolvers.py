@@ -1,8 +1,9 @@
 """Resolvers: several values that were written without knowing of each other, made into one.
 
-A resolver takes the values, newest first by hybrid time, and returns one. It only decides what a read shows: the siblings
-stay stored until a put with the context that has seen them. Write it so that the order and the repetition of its input do
-not matter; two readers then agree without talking.
+A resolver takes the values, newest first by hybrid time, and returns one. It only decides what a
+read shows: the siblings stay stored until a put with the context that has seen them. Write it so
+that the order and the repetition of its input do not matter; two readers then agree without
+talking.
 """
 
 from __future__ import annotations
@@ -21,17 +22,20 @@ def latest(values: list[Any]) -> Any:
 
 
 def keep_all(values: list[Any]) -> Any:
-    """No choice: ``get`` raises ``SiblingsError`` with all of them (``calls.py`` knows this function by identity)."""
+    """No choice: ``get`` raises ``SiblingsError`` with all of them (``calls.py`` knows this
+    function by identity)."""
     return values
 
 
 def union(values: list[Any]) -> Any:
-    """Everything that is in any of them: sets and lists joined without repetition, dicts key by key; else the newest."""
+    """Everything that is in any of them: sets and lists joined without repetition, dicts key by
+    key; else the newest."""
     return _combine(values, _newest)
 
 
 def merge(values: list[Any]) -> Any:
-    """As ``union``, and of numbers the greatest: for counters that only grow and for high-water marks."""
+    """As ``union``, and of numbers the greatest: for counters that only grow and for high-water
+    marks."""
     return _combine(values, _greatest)
 
 
@@ -77,7 +81,8 @@ def _combine(values: list[Any], otherwise: Resolver) -> Any:
 
 
 def _distinct(lists: list[list[Any]]) -> list[Any]:
-    """Items of all lists in order of first appearance, oldest list first; items need not be hashable."""
+    """Items of all lists in order of first appearance, oldest list first; items need not be
+    hashable."""
     found: list[Any] = []
     for items in reversed(lists):
         found += [item for item in items if item not in found]

@@ -1,6 +1,7 @@
 """A face's hold on its running process: opened once, closed once, refused after a fork.
 
-``request`` and ``requests`` are for the loop that the runtime lives on; ``call`` and ``call_all`` for any other thread.
+``request`` and ``requests`` are for the loop that the runtime lives on; ``call`` and ``call_all``
+for any other thread.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from dynamokv.runtime.thread import Handoff
 from dynamokv.wire import messages as m
 
 ANSWER_GRACE_SECONDS = 2.0
-"""The loop answers every request by its deadline; a thread waits so much longer before it gives the loop up for stuck."""
+"""The loop answers every request by its deadline; a thread waits so much longer before it gives the
+loop up for stuck."""
 
 
 class Session:
@@ -42,11 +44,14 @@ class Session:
         """The runtime. Raises ``ForkedError`` or ``ClosedError`` when there is none to use."""
         if os.getpid() != self._pid:
             raise ForkedError(
-                "this handle was opened before fork(), and threads and sockets do not survive a fork: open a new one "
-                "in the child (with gunicorn --preload: in post_fork; with multiprocessing: use 'spawn' or open it there)"
+                "this handle was opened before fork(), and threads and sockets do not survive a "
+                "fork: open a new one in the child (with gunicorn --preload: in post_fork; with "
+                "multiprocessing: use 'spawn', or open it there)"
             )
         if self._runtime is None:
-            raise ClosedError("this handle was closed: open a new one" if self._closed else self._hint)
+            raise ClosedError(
+                "this handle was closed: open a new one" if self._closed else self._hint
+            )
         return self._runtime
 
     async def open(self) -> Runtime:
@@ -113,10 +118,12 @@ class Session:
     def _here(self) -> Runtime:
         runtime = self.running()
         if asyncio.get_running_loop() is not runtime.loop:
-            raise UsageError("this handle belongs to another event loop: open one on each loop that uses it")
+            raise UsageError(
+                "this handle belongs to another event loop: open one on each loop that uses it"
+            )
         return runtime
 
-    # --- from another thread ------------------------------------------------------------------------
+    # --- from another thread ----------------------------------------------------------------------
 
     def call(self, message: Any) -> Any:
         """Run one request and wait for it."""
@@ -139,7 +146,9 @@ class Session:
             if isinstance(error, (Indeterminate, ReadFailed)):
                 raise
             kind = Indeterminate if isinstance(messages[0], m.PutRequest) else ReadFailed
-            raise kind(1, 0, (), "this process's own loop did not answer: is something holding the GIL?") from error
+            raise kind(
+                1, 0, (), "this process's own loop did not answer: is something holding the GIL?"
+            ) from error
         except BaseException:
             runtime.loop.call_soon_threadsafe(_forget_all, runtime, handoffs)
             raise

@@ -1,8 +1,10 @@
 """Values as bytes: CBOR, closed to what comes back as it went in.
 
-Carried: ``None``, ``bool``, ``int``, ``float``, ``str``, ``bytes``, ``list``, ``dict``, and ``set``, ``datetime`` (with a time
-zone), ``date``, ``Decimal`` and ``UUID``. A tuple comes back as a list, an enum as its value. Nothing in the stored bytes
-can build any other object: what is not on the list is refused on both ways, and pickle is never used.
+Carried: ``None``, ``bool``, ``int``, ``float``, ``str``, ``bytes``, ``list``, ``dict``, and
+``set``, ``datetime`` (with a time zone), ``date``, ``Decimal`` and ``UUID``. A tuple comes back as
+a list, an enum as its value. Nothing in the stored bytes
+can build any other object: what is not on the list is refused on both ways, and pickle is never
+used.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ _ATOMS = (
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _FOREIGN_TAGS = (5, 25, 28, 29, 30, 35, 36, 52, 54, 256, 260, 261, 43000, 55799)
 _LAST_PLAIN_MAJOR_TYPE = 3
-"""CBOR items of major types 0 to 3 are integers and strings: they hold no other items, so no tags."""
+"""CBOR items of major types 0 to 3 are integers and strings: they hold no other items, so no tags.
+"""
 
 
 def _refuse_tag(*_: Any) -> NoReturn:
@@ -69,17 +72,20 @@ def encode_value(value: object, serializer: Serializer) -> bytes:
     """
     try:
         data = serializer.dumps(value)
-    except Exception as error:  # a serializer is the application's: whatever it raises means "not this value"
+    except (
+        Exception
+    ) as error:  # a serializer is the application's: whatever it raises means "not this value"
         raise SerializationError(
-            f"a value of type {type(value).__name__} cannot be stored: {error}; store None, bool, int, float, "
-            "str, bytes, list, dict, set, datetime, date, Decimal or UUID, or pass serializer="
+            f"a value of type {type(value).__name__} cannot be stored: {error}; store None, bool, "
+            "int, float, str, bytes, list, dict, set, datetime, date, Decimal or UUID, or pass "
+            "serializer="
         ) from error
     if type(data) is not bytes:
         raise SerializationError(f"the serializer returned {type(data).__name__}, bytes are needed")
     if len(data) > limits.VALUE_BYTES_MAX:
         raise ValueTooLarge(
-            f"the value has {len(data):,} bytes encoded, the limit is {limits.VALUE_BYTES_MAX:,}: keep it in a "
-            "blob store (files, S3) and put its address here"
+            f"the value has {len(data):,} bytes encoded, the limit is {limits.VALUE_BYTES_MAX:,}: "
+            "keep it in a blob store (files, S3) and put its address here"
         )
     return data
 
@@ -90,7 +96,8 @@ def decode_value(data: bytes, serializer: Serializer) -> Any:
         return serializer.loads(data)
     except Exception as error:  # as above
         raise SerializationError(
-            f"a stored value of {len(data)} bytes cannot be read back: {error}; was it put with another serializer?"
+            f"a stored value of {len(data)} bytes cannot be read back: {error}; was it put with "
+            "another serializer?"
         ) from error
 
 

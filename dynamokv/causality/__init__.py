@@ -1,1 +1,2 @@
-"""What happened before what: hybrid time and versions with dots. Pure; bytes for these are made in ``wire``."""
+"""What happened before what: hybrid time and versions with dots. Pure; bytes for these are made in
+``wire``."""

@@ -1,14 +1,17 @@
-"""Hybrid logical time: one unsigned 64-bit integer, 44 bits of milliseconds since 1970 above a 20-bit counter.
+"""Hybrid logical time: one unsigned 64-bit integer, 44 bits of milliseconds since 1970 above a
+20-bit counter.
 
-It follows the wall clock, never goes back, and is greater than every time it was shown, so it orders causally related
-events and lets "latest" mean something across machines (Kulkarni et al. 2014). It knows no clock of its own: the wall
-time is handed in.
+It follows the wall clock, never goes back, and is greater than every time it was shown, so it
+orders causally related events and lets "latest" mean something across machines (Kulkarni et al.
+2014). It knows no clock of its own: the wall time is handed in.
 
 Invariants:
     - ``tick`` returns a time above every earlier result and above every time observed.
-    - The wall clock alone never carries it above ``ceiling``, which its owner makes durable first, so it does not go
-      back across a restart either. While the ceiling lags (a long pause), time goes on in the counter.
-    - A time more than the allowed drift ahead of the wall clock is never taken over: one bad clock stays one bad clock.
+    - The wall clock alone never carries it above ``ceiling``, which its owner makes durable first,
+      so it does not go back across a restart either. While the ceiling lags (a long pause), time
+      goes on in the counter.
+    - A time more than the allowed drift ahead of the wall clock is never taken over: one bad clock
+      stays one bad clock.
 """
 
 from __future__ import annotations
@@ -48,7 +51,8 @@ class HybridClock:
         return time
 
     def observe(self, time: int, wall_ms: int) -> bool:
-        """Move past a time from elsewhere; False, and nothing changed, when it is too far ahead of the wall clock."""
+        """Move past a time from elsewhere; False, and nothing changed, when it is too far ahead of
+        the wall clock."""
         if time <= self.last:
             return True
         if wall_ms_of(time) - wall_ms > self.drift_max_ms:

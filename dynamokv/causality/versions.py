@@ -1,14 +1,16 @@
 """Versions of one key: explicit dots per sibling plus one context, and the two operations on them.
 
-A *dot* (actor, time) names one write for ever. A *context* maps each actor to the time up to which all of its writes to
-this key are known. The state of a key is the versions that nobody has overwritten, and the context of everything ever
-seen. A version whose dot the other side's context covers, and which the other side no longer has, was overwritten there.
+A *dot* (actor, time) names one write for ever. A *context* maps each actor to the time up to which
+all of its writes to this key are known. The state of a key is the versions that nobody has
+overwritten, and the context of everything ever seen. A version whose dot the other side's context
+covers, and which the other side no longer has, was overwritten there.
 
 Rules:
-    - The dots stand explicitly beside each version. The compact lists of DVVSet assume counters without gaps, and our
+    - The dots stand explicitly beside each version. The compact lists of DVVSet assume counters
+      without gaps, and our
       times have gaps: with them, overwritten values would stay for ever.
-    - ``join`` is commutative, associative and idempotent, and it is the only way two states meet: replication, repair,
-      transfer and restore all use it, so their rules cannot drift apart.
+    - ``join`` is commutative, associative and idempotent, and it is the only way two states meet:
+      replication, repair, transfer and restore all use it, so their rules cannot drift apart.
     - Only an owner mints dots, one update of a key at a time.
     - Versions are sorted by dot, so that equal states look equal.
 
@@ -50,7 +52,8 @@ class Version(NamedTuple):
 
 
 class KeyState(NamedTuple):
-    """All that is known of a key: its versions, sorted by dot, and the context that covers them and all before."""
+    """All that is known of a key: its versions, sorted by dot, and the context that covers them and
+    all before."""
 
     versions: tuple[Version, ...]
     context: Context
@@ -74,9 +77,11 @@ def join_contexts(a: Context, b: Context) -> Context:
 
 
 def update(state: KeyState, seen: Context | None, version: Version) -> KeyState:
-    """The state after a write that has seen ``seen``; ``None`` stands for all that this state holds.
+    """The state after a write that has seen ``seen``; ``None`` stands for all that this state
+    holds.
 
-    The version's dot must be above every time of its actor in the state and in ``seen``: the caller mints it so.
+    The version's dot must be above every time of its actor in the state and in ``seen``: the caller
+    mints it so.
     """
     actor, time = version.dot
     if seen is None:
@@ -89,7 +94,8 @@ def update(state: KeyState, seen: Context | None, version: Version) -> KeyState:
 def join(a: KeyState, b: KeyState) -> KeyState:
     """The least state that knows what both know.
 
-    A version stays when both have it, or when the other side's context does not cover it: then that side never saw it.
+    A version stays when both have it, or when the other side's context does not cover it: then that
+    side never saw it.
     """
     if a == b:
         return a

@@ -1,1 +1,2 @@
-"""Decisions: events in, effects out. No socket, file, thread, clock or random source is imported here."""
+"""Decisions: events in, effects out. No socket, file, thread, clock or random source is imported
+here."""

@@ -1,7 +1,8 @@
-"""Batches: names grouped by their owners, so that each group is one request and one message per peer.
+"""Batches: names grouped by their owners, so that each group is one request and one message per
+peer.
 
-Grouping is pure and happens where the topology is known, at the caller's side; each group then wins or fails on its own,
-and one bad key fails alone.
+Grouping is pure and happens where the topology is known, at the caller's side; each group then wins
+or fails on its own, and one bad key fails alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from dynamokv.types import NodeId
 
 
 def group(home: Home, names: Sequence[bytes], sizes: Sequence[int]) -> list[list[int]]:
-    """Positions of ``names`` in groups that share their owners, each within the limits of one message.
+    """Positions of ``names`` in groups that share their owners, each within the limits of one
+    message.
 
     Args:
         sizes: bytes that each name brings along (its value).

@@ -1,8 +1,9 @@
-"""The protocol core of a client: a node that owns nothing, so every request is passed on to an owner.
+"""The protocol core of a client: a node that owns nothing, so every request is passed on to an
+owner.
 
 Rules:
-    - The seeds are kept for ever. While no member can be reached, they are asked for the topology again, so a client finds
-      its ring even after every member has moved.
+    - The seeds are kept for ever. While no member can be reached, they are asked for the topology
+      again, so a client finds its ring even after every member has moved.
     - A newer topology is taken over from any answer that carries one.
 """
 
@@ -42,7 +43,7 @@ class ClientNode:
         }
 
     def start(self) -> list[Effect]:
-        """Links to the seeds; a link is known by its address until a topology gives it a node id."""
+        """Links to the seeds, known by their addresses until a topology names them."""
         return [e.Connect(seed, seed.decode()) for seed in self._seeds]
 
     def step(self, event: Event) -> list[Effect]:
@@ -60,7 +61,11 @@ class ClientNode:
         if len(self.table.operations) >= home.settings.in_flight_max:
             home.counters["overloaded"] += 1
             text = f"{home.settings.in_flight_max} requests are under way"
-            return [e.Reply(event.ticket, m.Failed(event.ticket, m.FailedCode.OVERLOADED, 0, 0, [], text))]
+            return [
+                e.Reply(
+                    event.ticket, m.Failed(event.ticket, m.FailedCode.OVERLOADED, 0, 0, [], text)
+                )
+            ]
         deadline = home.clock.monotonic() + event.message.budget_ms / 1000
         return self.table.start(ForwardOp(self.table.new_id(), origin, event.message, deadline))
 
@@ -70,13 +75,13 @@ class ClientNode:
 
     def _on_received(self, event: e.Received) -> list[Effect]:
         peer, message = event
-        if type(message) in (m.PutDone, m.GetDone, m.Failed, m.StatusReply):
+        if isinstance(message, (m.PutDone, m.GetDone, m.Failed, m.StatusReply)):
             return self.table.reply(message.id, peer, message)
         if type(message) is m.Refused:
             return self.table.fail(message.id, peer, message.detail, untouched=True)
         if type(message) is m.Refresh:
             return self._adopt(message.topology) + self.table.restart(message.id)
-        if type(message) in (m.TopologyReply, m.Announce):
+        if isinstance(message, (m.TopologyReply, m.Announce)):
             return self._adopt(message.topology)
         if type(message) is m.JoinAnswer:
             if message.reason != m.JoinReason.MISMATCH:
@@ -121,7 +126,7 @@ class ClientNode:
 
     def _on_undelivered(self, event: e.Undelivered) -> list[Effect]:
         self.home.counters["undelivered"] += 1
-        if type(event.message) in (m.PutRequest, m.GetRequest, m.StatusRequest):
+        if isinstance(event.message, (m.PutRequest, m.GetRequest, m.StatusRequest)):
             return self.table.fail(event.message.id, event.peer, "unreachable", untouched=True)
         return []
 

@@ -1,9 +1,11 @@
 """The vocabulary of the core: events go into ``step``, effects come out of it.
 
 Rules:
-    - An effect says what to do; the runtime does it, in the order given, and reports back with an event.
-    - ``Write.then`` is what the durability of the write releases: an acknowledgement to a peer, or an event at home. So an
-      acknowledgement cannot overtake its fsync, however the runtime is written.
+    - An effect says what to do; the runtime does it, in the order given, and reports back with an
+      event.
+    - ``Write.then`` is what the durability of the write releases: an acknowledgement to a peer, or
+      an event at home. So an acknowledgement cannot overtake its fsync, however the runtime is
+      written.
     - Named tuples: made by the million, compared by tests.
 """
 
@@ -25,11 +27,12 @@ class Origin(NamedTuple):
     id: int
 
 
-# --- events ---------------------------------------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------
 
 
 class Request(NamedTuple):
-    """The application asks, through ``PutRequest`` or ``GetRequest``; the answer is a ``Reply`` with this ticket."""
+    """The application asks, through ``PutRequest`` or ``GetRequest``; the answer is a ``Reply``
+    with this ticket."""
 
     ticket: int
     message: Any
@@ -81,20 +84,22 @@ class WriteFailed(NamedTuple):
 
 
 class TopologyStored(NamedTuple):
-    """A topology that this node decided on is durable, so it may be told; ``None``: the disk refused it."""
+    """A topology that this node decided on is durable, so it may be told; ``None``: the disk
+    refused it."""
 
     topology: Topology | None
     asker: Origin | None
 
 
 class IdentityStored(NamedTuple):
-    """The identity row with this clock ceiling is durable."""
+    """The identity row with this clock ceiling is durable; ``None``: the disk refused it."""
 
-    ceiling: int
+    ceiling: int | None
 
 
 class PageStored(NamedTuple):
-    """A page of a transfer is durable, and ``next`` starts the following one; ``None``: the disk refused it."""
+    """A page of a transfer is durable, and ``next`` starts the following one; ``None``: the disk
+    refused it."""
 
     peer: bytes
     next: bytes | None
@@ -105,7 +110,7 @@ class Tick(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """The node is about to close cleanly; once the effects are done, its actor may be used again."""
+    """The node is about to close cleanly; after the effects, its actor may be used again."""
 
 
 Event: TypeAlias = (
@@ -125,7 +130,7 @@ Event: TypeAlias = (
 )
 
 
-# --- effects --------------------------------------------------------------------------------------------------------------
+# --- effects --------------------------------------------------------------------------------------
 
 
 class Send(NamedTuple):
@@ -139,7 +144,8 @@ After: TypeAlias = Send | Written | WriteFailed | TopologyStored | IdentityStore
 
 
 class Write(NamedTuple):
-    """Write these rows, all or none, and then release ``then``, or ``otherwise`` when the write failed.
+    """Write these rows, all or none, and then release ``then``, or ``otherwise`` when the write
+    failed.
 
     ``synced``: on the disk first, whatever the node's durability setting.
     """

@@ -1,19 +1,23 @@
-"""How a ring comes to be: the founder founds it, the others join it, one at a time, until it has ``n`` members.
+"""How a ring comes to be: the founder founds it, the others join it, one at a time, until it has
+``n`` members.
 
 Two sides, both plain state machines driven by ``node.py``:
 
-``Seeker``  a process without a place asks the seeds, and follows their hints, until a topology names it.
-``Driver``  the first member in the record decides every change, makes it durable, and tells the others.
+``Seeker``  a process without a place asks the seeds, and follows their hints, until a topology
+names it. ``Driver``  the first member in the record decides every change, makes it durable, and
+tells the others.
 
 Rules:
-    - The first seed founds, and only when no other seed knows a ring: each said so, or stayed silent for a grace period.
-    - While the ring has fewer members than copies, every member owns every key. So a newcomer may be added at once: any
-      quorum after it meets any quorum before it, as long as the next newcomer waits until this one holds everything
-      (``change`` in the record). Beyond ``n`` members, partitions would have to move between owners, and this version
+    - The first seed founds, and only when no other seed knows a ring: each said so, or stayed
+      silent for a grace period.
+    - While the ring has fewer members than copies, every member owns every key. So a newcomer may
+      be added at once: any quorum after it meets any quorum before it, as long as the next newcomer
+      waits until this one holds everything (``change`` in the record). Beyond ``n`` members,
+      partitions would have to move between owners, and this version
       does not move them: it refuses. Start such a ring with ``expect_members``.
     - A decision is durable before anyone hears of it.
-    - An id that is known and asks again has a new address; but while its old address answers, there are two of it, from a
-      copied data directory, and the second is refused.
+    - An id that is known and asks again has a new address; but while its old address answers, there
+      are two of it, from a copied data directory, and the second is refused.
 """
 
 from __future__ import annotations
@@ -89,7 +93,7 @@ class Seeker:
         self.found_a_ring = False
 
     def connect(self) -> list[Effect]:
-        """Links to the seeds; a link is known by its address until a topology gives it a node id."""
+        """Links to the seeds, known by their addresses until a topology names them."""
         return [Connect(seed, seed.decode()) for seed in self.seeds]
 
     def tick(self, home: Home, now: float) -> list[Effect]:
@@ -104,9 +108,7 @@ class Seeker:
                     self.founding = True
                     members = (this_member(home), *self.candidates.values())
                     return [store(founding_topology(home, members))]
-            return [
-                Send(seed, TopologyRequest(0, home.settings.cluster)) for seed in self.seeds
-            ]
+            return [Send(seed, TopologyRequest(0, home.settings.cluster)) for seed in self.seeds]
         return [Send(seed, self._request(home)) for seed in self.seeds]
 
     def on_answer(self, home: Home, peer: bytes, message: JoinAnswer) -> list[Effect]:
@@ -124,10 +126,13 @@ class Seeker:
         return self._also_ask(topology.members[0].address)
 
     def on_join_request(self, home: Home, origin: Origin, request: JoinRequest) -> list[Effect]:
-        """Others look for the ring as well: the founder remembers them, everyone else knows no more than they do."""
+        """Others look for the ring as well: the founder remembers them, everyone else knows no more
+        than they do."""
         if not self.founder:
             return [answer(origin, JoinAnswer(origin.id, JoinReason.NO_RING, "no ring here yet"))]
-        refusal = _disagreement(home.settings.partitions, home.settings.n, home.settings.cluster, request)
+        refusal = _disagreement(
+            home.settings.partitions, home.settings.n, home.settings.cluster, request
+        )
         if refusal:
             return [answer(origin, JoinAnswer(origin.id, JoinReason.MISMATCH, refusal))]
         expected = home.settings.expect_members - 1
@@ -148,7 +153,8 @@ class Seeker:
 
 
 def join_request(home: Home) -> JoinRequest:
-    """What this node asks of the driver: a place, or, where it has one, that its address be put right."""
+    """What this node asks of the driver: a place, or, where it has one, that its address be put
+    right."""
     settings = home.settings
     return JoinRequest(
         0,
@@ -209,8 +215,9 @@ class Driver:
     ) -> list[Effect]:
         if home.is_up(known.node_id):
             text = (
-                f"member {known.node_id.hex()[:8]} is alive at {known.address}: this data directory "
-                "is a copy of its own, and one identity cannot run twice; start with an empty one"
+                f"member {known.node_id.hex()[:8]} is alive at {known.address}: this data "
+                "directory is a copy of its own, and one identity cannot run twice; start with an "
+                "empty one"
             )
             return _no(origin, JoinReason.DUPLICATE, text)
         assert home.topology is not None
@@ -243,14 +250,14 @@ def _disagreement(partitions: int, n: int, cluster: str, request: JoinRequest) -
 
 def _taken(holder: Member) -> str:
     return (
-        f"address {holder.address} belongs to member {holder.node_id.hex()[:8]}: start that one, with its "
-        "data directory, or choose another address"
+        f"address {holder.address} belongs to member {holder.node_id.hex()[:8]}: start that one, "
+        "with its data directory, or choose another address"
     )
 
 
 def _full(topology: Topology) -> str:
     return (
-        f"the ring has {len(topology.members)} members and n={topology.n} copies of each key; a further member "
-        "would have to take partitions over, which this version does not do: found the ring with "
-        "expect_members, or use a client (dynamokv.connect)"
+        f"the ring has {len(topology.members)} members and n={topology.n} copies of each key; a "
+        "further member would have to take partitions over, which this version does not do: found "
+        "the ring with expect_members, or use a client (dynamokv.connect)"
     )

@@ -1,10 +1,12 @@
-"""A request passed on to an owner: by a client, which owns nothing, or by a member that holds no copy of the key.
+"""A request passed on to an owner: by a client, which owns nothing, or by a member that holds no
+copy of the key.
 
 Rules:
     - One hop: the owner coordinates, and its answer goes back as it is.
-    - A read that got no answer is asked again, of the next owner. A write is passed on again only when it certainly was
-      not applied: it never left, or it was refused before any work. Otherwise it is ``INDETERMINATE``: applied twice, it
-      could undo a write that came in between.
+    - A read that got no answer is asked again, of the next owner. A write is passed on again only
+      when it certainly was
+      not applied: it never left, or it was refused before any work. Otherwise it is
+      ``INDETERMINATE``: applied twice, it could undo a write that came in between.
     - Every owner gets one try for each topology, and all of it happens within one deadline.
 """
 
@@ -28,16 +30,13 @@ from dynamokv.wire.messages import (
     StatusRequest,
 )
 
-
 Forwarded: TypeAlias = PutRequest | GetRequest | StatusRequest
 
 
 class ForwardOp:
     """One request on its way to an owner."""
 
-    def __init__(
-        self, id: int, origin: Origin, request: Forwarded, deadline: float
-    ) -> None:
+    def __init__(self, id: int, origin: Origin, request: Forwarded, deadline: float) -> None:
         self.id = id
         self.origin = origin
         self.request = request
@@ -58,9 +57,7 @@ class ForwardOp:
             return self._end(FailedCode.UNAVAILABLE, "the topology kept changing")
         turn = self.id % len(owners)
         self.untried = [*owners[turn:], *owners[:turn]]
-        self.failures = [
-            f"{owner.hex()[:8]} (down)" for owner in owners if not home.is_up(owner)
-        ]
+        self.failures = [f"{owner.hex()[:8]} (down)" for owner in owners if not home.is_up(owner)]
         return self._next(home)
 
     def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
@@ -69,7 +66,7 @@ class ForwardOp:
             return []
         if type(message) is Failed and message.code == FailedCode.OVERLOADED:
             return self._try_another(home, message.detail)
-        if type(message) not in (PutDone, GetDone, Failed, StatusReply):
+        if not isinstance(message, (PutDone, GetDone, Failed, StatusReply)):
             return self.on_failure(home, peer, "answered another question", untouched=False)
         self.done = True
         return [answer(self.origin, message._replace(id=self.origin.id))]
@@ -98,7 +95,7 @@ class ForwardOp:
 
     def _candidates(self, home: Home) -> tuple[NodeId, ...]:
         """Who may serve it: the owners of its names, or, to be asked for its status, any member."""
-        if type(self.request) is StatusRequest:
+        if isinstance(self.request, StatusRequest):
             assert home.topology is not None
             return tuple(member.node_id for member in home.topology.members)
         return home.locate_all(self.request.names)[1] or ()
@@ -114,9 +111,7 @@ class ForwardOp:
             if home.is_up(owner):
                 self.target = owner
                 budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
-                request = self.request._replace(
-                    id=self.id, epoch=home.epoch, budget_ms=budget_ms
-                )
+                request = self.request._replace(id=self.id, epoch=home.epoch, budget_ms=budget_ms)
                 return [Send(owner, request)]
         return self._end(FailedCode.UNAVAILABLE, "no owner of this key took the request")
 

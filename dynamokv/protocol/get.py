@@ -1,11 +1,14 @@
-"""A get, coordinated by any member: ask as few owners as the level needs, join their answers, repair afterwards.
+"""A get, coordinated by any member: ask as few owners as the level needs, join their answers,
+repair afterwards.
 
 Rules:
-    - An owner counts its own copy, and sends the others its digests: "same" is the usual answer, and it carries nothing.
-    - First as many owners as needed, and those that came back lately; when an answer is late, one more for each that is
-      missing. A read never waits for an owner that is known to be down.
-    - The reply is the join of the answers. Whoever answered with less is sent the join afterwards, also this node's own
-      store. After quiescence nobody answers with less, so reads cause no repair.
+    - An owner counts its own copy, and sends the others its digests: "same" is the usual answer,
+      and it carries nothing.
+    - First as many owners as needed, and those that came back lately; when an answer is late, one
+      more for each that is missing. A read never waits for an owner that is known to be down.
+    - The reply is the join of the answers. Whoever answered with less is sent the join afterwards,
+      also this node's own store. After quiescence nobody answers with less, so reads cause no
+      repair.
 """
 
 from __future__ import annotations
@@ -49,7 +52,8 @@ class GetOp:
     def start(self, home: Home) -> list[Effect]:
         """Read here, if here is an owner, and ask the others."""
         if self.replied:
-            # Only the repair of what was answered already is left, and the next read does that as well.
+            # Only the repair of what was answered already is left, and the next read does that as
+            # well.
             self.done = True
             return []
         self.keys, owners = home.locate_all(self.request.names)
@@ -98,7 +102,8 @@ class GetOp:
         return self._replace(home, NodeId(peer), reason)
 
     def on_timer(self, home: Home, now: float) -> list[Effect]:
-        """Early: ask one more owner for each answer that is late. At the deadline: end with what there is."""
+        """Early: ask one more owner for each answer that is late. At the deadline: end with what
+        there is."""
         if now < self.deadline:
             self.hedged = True
             missing = 0 if self.replied else self.tally.needed - len(self.tally.yes)
@@ -144,7 +149,8 @@ class GetOp:
             if verdict is Verdict.LOST:
                 return self._end(FailedCode.READ_FAILED, "")
         effects = [] if self.replied else self._reply(home)
-        # A late answer of a hedged read is not worth waiting for; one of a peer that just came back is.
+        # A late answer of a hedged read is not worth waiting for; one of a peer that just came back
+        # is.
         if not self.waiting or (self.hedged and not home.returned):
             effects += self._repair(home)
         return effects
@@ -222,5 +228,7 @@ class GetOp:
     def _end(self, code: FailedCode, detail: str) -> list[Effect]:
         self.done = True
         tally = self.tally
-        failed = Failed(self.origin.id, code, tally.needed, len(tally.yes), tally.failures(), detail)
+        failed = Failed(
+            self.origin.id, code, tally.needed, len(tally.yes), tally.failures(), detail
+        )
         return [answer(self.origin, failed)]

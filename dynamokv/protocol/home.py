@@ -1,7 +1,8 @@
-"""What a request may use of the node it runs on: topology, the local store, clocks, and who can be reached.
+"""What a request may use of the node it runs on: topology, the local store, clocks, and who can be
+reached.
 
-It decides nothing by itself. ``node.py`` keeps it current, the requests read it and mint through it. A client has one
-too, with no store and no share of the ring.
+It decides nothing by itself. ``node.py`` keeps it current, the requests read it and mint through
+it. A client has one too, with no store and no share of the ring.
 """
 
 from __future__ import annotations
@@ -124,11 +125,13 @@ class Home:
         return self.hybrid.tick(self.clock.wall_ms(), above)
 
     def merge(self, key: bytes, incoming: bytes) -> bytes | None:
-        """The record to write after joining one from a peer; ``None`` when there is nothing new in it.
+        """The record to write after joining one from a peer; ``None`` when there is nothing new in
+        it.
 
         Raises:
             ValueError: it is no record.
-            ClockDrift: it is stamped too far ahead of this node's clock; taking it over would drag every clock along.
+            ClockDrift: it is stamped too far ahead of this node's clock; taking it over would drag
+                every clock along.
         """
         held = self.reader.newest(key)
         context = records.context_of(incoming)
@@ -140,7 +143,8 @@ class Home:
             raise ClockDrift(f"stamped {ahead:.1f} s ahead of this node's clock")
         ours = context.get(self.actor, 0)
         if ours and ours > (records.context_of(held).get(self.actor, 0) if held else 0):
-            # Somebody knows a write of mine that I do not hold: my store forgot. See node.py for what follows.
+            # Somebody knows a write of mine that I do not hold: my store forgot. See node.py for
+            # what follows.
             self.amnesia = True
         joined = records.join_records(held, incoming)
         if joined is held:

@@ -4,10 +4,12 @@
 
 Rules:
     - The node id is minted once for a store; the address is not part of it.
-    - The *actor* names one life of the store: 8 random bytes. After anything that may have made the store forget writes, a
-      new one is minted. Under an old name, the next write would claim to know what was forgotten, and erase it elsewhere.
+    - The *actor* names one life of the store: 8 random bytes. After anything that may have made the
+      store forget writes, a new one is minted. Under an old name, the next write would claim to
+      know what was forgotten, and erase it elsewhere.
       Random, not counted: a count could itself be forgotten.
-    - ``clean`` is true only after a clean stop, and is made false, durably, before the first write of the next life.
+    - ``clean`` is true only after a clean stop, and is made false, durably, before the first write
+      of the next life.
     - No time above the ceiling was ever used, so a new life starts there.
 
 Sources: riak_kv issues 679, 1094 and 1643 (actor epochs after amnesia).
@@ -20,7 +22,7 @@ from typing import NamedTuple
 from dynamokv.ports import Rng
 from dynamokv.types import ACTOR_BYTES, NODE_ID_BYTES, Actor, NodeId
 from dynamokv.wire import codec
-from dynamokv.wire.messages import U64_MAX
+from dynamokv.wire.schema import U64_MAX
 
 IDENTITY_VERSION = 1
 
@@ -59,10 +61,12 @@ def new_actor(rng: Rng) -> Actor:
 
 
 def next_life(stored: bytes | None, *, forgot: bool, rng: Rng) -> Identity:
-    """Who a node is that starts on a store with this identity row; ``forgot``: its engine found something missing.
+    """Who a node is that starts on a store with this identity row; ``forgot``: its engine found
+    something missing.
 
     Raises:
-        ValueError: the row is damaged. Who this node was is then unknown, so it must not start as somebody.
+        ValueError: the row is damaged. Who this node was is then unknown, so it must not start as
+            somebody.
     """
     if stored is None:
         return Identity(NodeId(rng.randbytes(NODE_ID_BYTES)), new_actor(rng), False, 0)

@@ -1,10 +1,13 @@
-"""The protocol core of a member: ``step(event) -> effects``. Dispatch only; the decisions stand in the files beside it.
+"""The protocol core of a member: ``step(event) -> effects``. Dispatch only; the decisions stand in
+the files beside it.
 
 Rules:
     - Pure: the same events on the same store, clock and random source give the same effects.
     - Nothing is minted before the identity row of this life is durable (``identity.py``).
-    - Requests of an older epoch are answered with the newer topology. Those of a newer epoch wait for it.
-    - When a peer proves that this store forgot a write of its own (``home.amnesia``), the next dot has a new actor.
+    - Requests of an older epoch are answered with the newer topology. Those of a newer epoch wait
+      for it.
+    - When a peer proves that this store forgot a write of its own (``home.amnesia``), the next dot
+      has a new actor.
 """
 
 from __future__ import annotations
@@ -52,7 +55,9 @@ class Node:
         self._handlers: dict[type[Any], _Handler] = {
             e.Request: lambda event: self._coordinate(Origin(e.LOCAL, event.ticket), event.message),
             e.Received: self._on_received,
-            e.Written: lambda event: self.table.reply(event.id, home.node_id, m.Replicated(event.id)),
+            e.Written: lambda event: self.table.reply(
+                event.id, home.node_id, m.Replicated(event.id)
+            ),
             e.WriteFailed: self._on_write_failed,
             e.Forget: self._on_forget,
             e.PeerUp: self._on_peer_up,
@@ -89,7 +94,7 @@ class Node:
             m.StatusRequest: lambda peer, message: [e.Describe(peer, message.id)],
         }
 
-    # --- the life of a node -----------------------------------------------------------------------------------------------
+    # --- the life of a node -----------------------------------------------------------------------
 
     def start(self) -> list[Effect]:
         """The first effects: make this life durable, and find the way back, or in."""
@@ -134,12 +139,12 @@ class Node:
         ceiling = time_at(home.clock.wall_ms() + limits.CLOCK_CEILING_STEP_MS)
         ceiling = home.hybrid.last if clean else max(ceiling, home.hybrid.ceiling, home.hybrid.last)
         row = (row_keys.IDENTITY_ROW, Identity(home.node_id, home.actor, clean, ceiling).encode())
-        return e.Write([row], e.IdentityStored(ceiling), e.IdentityStored(0), synced=True)
+        return e.Write([row], e.IdentityStored(ceiling), e.IdentityStored(None), synced=True)
 
     def _on_identity_stored(self, event: e.IdentityStored) -> list[Effect]:
         self._identified = False
         self._raising = False
-        if not event.ceiling:
+        if event.ceiling is None:
             return [e.Report("storage", "ERROR", "the disk refused the identity row")]
         self.home.hybrid.raise_ceiling(event.ceiling)
         self._identified = True
@@ -161,7 +166,7 @@ class Node:
         self.ready = True
         return [e.Ready()]
 
-    # --- requests of the application and of clients -----------------------------------------------------------------------
+    # --- requests of the application and of clients -----------------------------------------------
 
     def _coordinate_for(self, home: Home, peer: bytes, message: Any) -> list[Effect]:
         if not self.ready:
@@ -193,7 +198,7 @@ class Node:
     def _on_write_failed(self, event: e.WriteFailed) -> list[Effect]:
         return self.table.fail(event.id, self.home.node_id, event.reason, untouched=False)
 
-    # --- messages ---------------------------------------------------------------------------------------------------------
+    # --- messages ---------------------------------------------------------------------------------
 
     def _on_received(self, event: e.Received) -> list[Effect]:
         handler = self._messages.get(type(event.message))
@@ -236,7 +241,7 @@ class Node:
         self.parked.append((peer, message, home.clock.monotonic() + budget))
         return [Send(peer, m.TopologyRequest(0, home.settings.cluster))]
 
-    # --- topology ---------------------------------------------------------------------------------------------------------
+    # --- topology ---------------------------------------------------------------------------------
 
     def _topology_for(self, peer: bytes) -> list[Any]:
         """The record for this peer: secrets are for members."""
@@ -329,7 +334,8 @@ class Node:
         return []
 
     def _correct_address(self) -> list[Effect]:
-        """This node came back at another address than the record says: ask the driver to put it right."""
+        """This node came back at another address than the record says: ask the driver to put it
+        right."""
         home = self.home
         assert home.topology is not None
         mine = home.topology.member(home.node_id)
@@ -342,7 +348,7 @@ class Node:
         self.driver.deciding = True
         return [store(home.topology.with_member(moved))]
 
-    # --- the newcomer's copy ----------------------------------------------------------------------------------------------
+    # --- the newcomer's copy ----------------------------------------------------------------------
 
     def _continue_fill(self, fill: Fill) -> list[Effect]:
         home = self.home
@@ -367,7 +373,7 @@ class Node:
         self.fill.on_stored(event.peer, event.next)
         return self._continue_fill(self.fill) if event.next is not None else []
 
-    # --- peers ------------------------------------------------------------------------------------------------------------
+    # --- peers ------------------------------------------------------------------------------------
 
     def _on_peer_up(self, event: e.PeerUp) -> list[Effect]:
         home, peer = self.home, NodeId(event.peer)
@@ -392,7 +398,7 @@ class Node:
         self.home.counters["undelivered"] += 1
         if type(message) is m.Scan and self.fill is not None:
             self.fill.on_lost(event.peer)
-        if type(message) in (m.Replicate, m.Fetch, m.PutRequest, m.GetRequest):
+        if isinstance(message, (m.Replicate, m.Fetch, m.PutRequest, m.GetRequest)):
             return self.table.fail(message.id, event.peer, "unreachable", untouched=True)
         return []
 

@@ -1,9 +1,11 @@
 """A put or a delete, coordinated by an owner: mint, write at home, tell the other owners, count.
 
 Rules:
-    - The local write and all messages leave in one step. The acknowledgement waits for the local write to be durable and
+    - The local write and all messages leave in one step. The acknowledgement waits for the local
+      write to be durable and
       for the level, whichever comes last: only then may this node name the dot to anyone who asks.
-    - A write without its level is ``INDETERMINATE``: some owner may hold it, and nobody takes it back.
+    - A write without its level is ``INDETERMINATE``: some owner may hold it, and nobody takes it
+      back.
     - ``UNAVAILABLE`` only before anything left.
     - Minted once: a restart under a new topology sends the same records to the new owners.
 """
@@ -50,7 +52,9 @@ class PutOp:
         """Write here and tell the other owners."""
         keys, owners = home.locate_all(self.request.names)
         if owners is None or (home.node_id not in owners and not self.records):
-            return self._end(FailedCode.USAGE, "the names of one request must have this node as a common owner")
+            return self._end(
+                FailedCode.USAGE, "the names of one request must have this node as a common owner"
+            )
         self.starts += 1
         if self.starts > limits.RESTARTS_MAX:
             return self._end(FailedCode.INDETERMINATE, "the topology kept changing")
@@ -82,10 +86,13 @@ class PutOp:
         return self._settle(home)
 
     def on_failure(self, home: Home, peer: bytes, reason: str, *, untouched: bool) -> list[Effect]:
-        """An owner will not acknowledge. When it is this node's own disk, nothing can be promised any more."""
+        """An owner will not acknowledge. When it is this node's own disk, nothing can be promised
+        any more."""
         self.tally.fail(NodeId(peer), reason)
         if peer == home.node_id:
-            return self._end(FailedCode.INDETERMINATE, f"the coordinator's own disk failed: {reason}")
+            return self._end(
+                FailedCode.INDETERMINATE, f"the coordinator's own disk failed: {reason}"
+            )
         return self._settle(home)
 
     def on_timer(self, home: Home, now: float) -> list[Effect]:
@@ -98,7 +105,11 @@ class PutOp:
 
     def waits_for(self, peer: bytes) -> bool:
         """Whether this owner has neither acknowledged nor failed."""
-        return peer in self.tally.owners and peer not in self.tally.yes and peer not in self.tally.failed
+        return (
+            peer in self.tally.owners
+            and peer not in self.tally.yes
+            and peer not in self.tally.failed
+        )
 
     def _mint(self, home: Home, keys: list[bytes]) -> bool:
         """Make the new record of each key; False when every key was refused."""
@@ -142,7 +153,7 @@ class PutOp:
         return records.encode(update(state, seen, version))
 
     def _too_many_siblings(self, home: Home, before: KeyState, record: bytes) -> bool:
-        """Whether this write would push the key past its cap. One that lowers the count may pass."""
+        """Whether this write would push the key past its cap; one that lowers the count may."""
         after = len(records.decode(record).versions)
         if after <= max(1, len(before.versions)):
             return False
@@ -167,12 +178,21 @@ class PutOp:
         contexts = [b"" if error else next(sealed) for error in errors]
         replicas: list[bytes] = list(self.tally.yes)
         done = PutDone(
-            self.origin.id, home.epoch, self.tally.needed, replicas, False, [], contexts, self.errors
+            self.origin.id,
+            home.epoch,
+            self.tally.needed,
+            replicas,
+            False,
+            [],
+            contexts,
+            self.errors,
         )
         return [answer(self.origin, done)]
 
     def _end(self, code: FailedCode, detail: str) -> list[Effect]:
         self.done = True
         tally = self.tally
-        failed = Failed(self.origin.id, code, tally.needed, len(tally.yes), tally.failures(), detail)
+        failed = Failed(
+            self.origin.id, code, tally.needed, len(tally.yes), tally.failures(), detail
+        )
         return [answer(self.origin, failed)]

@@ -1,9 +1,12 @@
-"""Serving another coordinator: join what it sends, show what is here. One step each, and no second visit.
+"""Serving another coordinator: join what it sends, show what is here. One step each, and no second
+visit.
 
 Rules:
-    - A request of an older epoch is refused with the newer topology; one of a newer epoch waits for it (``node.py``).
+    - A request of an older epoch is refused with the newer topology; one of a newer epoch waits for
+      it (``node.py``).
     - What is acknowledged is durable. What is shown is durable.
-    - A record that is none, or is stamped too far ahead, refuses its message whole and changes nothing.
+    - A record that is none, or is stamped too far ahead, refuses its message whole and changes
+      nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +46,8 @@ def serve_replicate(home: Home, peer: bytes, message: Replicate) -> list[Effect]
         return _refuse(peer, message.id, RefusedReason.STORAGE, f"damaged record: {error}")
     if message.id == 0:
         return [Write(rows)] if rows else []
-    # Nothing new may still mean "not durable yet", so even then the acknowledgement goes through the log.
+    # Nothing new may still mean "not durable yet", so even then the acknowledgement goes through
+    # the log.
     done = Send(peer, Replicated(message.id))
     failed = Send(peer, Refused(message.id, RefusedReason.STORAGE, "the disk refused the write"))
     return [Write(rows, done, failed)]
@@ -61,7 +65,8 @@ def serve_fetch(home: Home, peer: bytes, message: Fetch) -> list[Effect]:
 def serve_scan(home: Home, peer: bytes, message: Scan) -> list[Effect]:
     """One page of everything, for a newcomer.
 
-    The keys are listed once, at its first page: what is written afterwards reaches it as an owner anyway.
+    The keys are listed once, at its first page: what is written afterwards reaches it as an owner
+    anyway.
     """
     keys = home.scans.get(peer)
     if keys is None or message.start <= row_keys.FIRST_DATA_ROW:

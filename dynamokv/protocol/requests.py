@@ -1,7 +1,8 @@
 """The requests under way, and their timers: one table, used by members and by clients.
 
-A request is a small object with the same verbs (``Operation``). The table finds it by id, passes it what concerns it, and
-drops it once it is done. Replies to ids that are not in the table are dropped, so that no caller gets another's reply.
+A request is a small object with the same verbs (``Operation``). The table finds it by id, passes it
+what concerns it, and drops it once it is done. Replies to ids that are not in the table are
+dropped, so that no caller gets another's reply.
 """
 
 from __future__ import annotations

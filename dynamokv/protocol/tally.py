@@ -1,6 +1,7 @@
 """Counting answers towards a quorum, with three outcomes: pending, won, lost.
 
-Only distinct owners count, each once: an acknowledgement that arrives twice is one, and a stranger's is none.
+Only distinct owners count, each once: an acknowledgement that arrives twice is one, and a
+stranger's is none.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Tally:
         self.failed: dict[NodeId, str] = {}
 
     def add(self, owner: NodeId) -> None:
-        """This owner did it. A failure told before is forgotten: the answer is the stronger evidence."""
+        """This owner did it. A failure told before is forgotten: the answer is the stronger
+        evidence."""
         if owner in self.owners and owner not in self.yes:
             self.yes.append(owner)
             self.failed.pop(owner, None)

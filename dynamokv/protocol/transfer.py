@@ -1,10 +1,10 @@
 """A newcomer's copy: page by page, everything that the others hold, joined into its own store.
 
 Rules:
-    - A page is asked for when the one before is durable: that is the flow control, and it survives a restart of either
-      side, because joining a page twice changes nothing.
-    - Whole means: a majority of the others, and every one of them that is up, was read to the end. Whatever was
-      acknowledged at QUORUM before this node came is then here.
+    - A page is asked for when the one before is durable: that is the flow control, and it survives
+      a restart of either side, because joining a page twice changes nothing.
+    - Whole means: a majority of the others, and every one of them that is up, was read to the end.
+      Whatever was acknowledged at QUORUM before this node came is then here.
 """
 
 from __future__ import annotations

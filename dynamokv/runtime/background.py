@@ -1,7 +1,8 @@
 """Background work of one node: recurring jobs that survive their own failures, in one registry.
 
-A job that raises is logged, counted, and runs again at its next turn; ``healthy`` is false while the last run of any job
-failed. There are no loose tasks: whatever recurs is here, and ``stop`` ends all of it.
+A job that raises is logged, counted, and runs again at its next turn; ``healthy`` is false while
+the last run of any job failed. There are no loose tasks: whatever recurs is here, and ``stop`` ends
+all of it.
 """
 
 from __future__ import annotations

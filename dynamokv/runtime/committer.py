@@ -1,4 +1,5 @@
-"""Writes on their way to the engine: one batch at a time, one fsync for all that came while the last one ran.
+"""Writes on their way to the engine: one batch at a time, one fsync for all that came while the
+last one ran.
 
 Two views of the store follow from that (``ports.Reader``):
 
@@ -7,9 +8,11 @@ Two views of the store follow from that (``ports.Reader``):
 
 Rules:
     - Order is kept: batches reach the engine in the order in which the core decided them.
-    - ``then`` is released after its batch is applied, ``otherwise`` when it was refused; each write gets exactly one.
-    - The engine is used by one thread at a time: by the committer's, or, for batches that need no fsync, by the loop's while
-      the other rests. So an fsync never holds the loop, and an unsynced write costs no hand-over.
+    - ``then`` is released after its batch is applied, ``otherwise`` when it was refused; each write
+      gets exactly one.
+    - The engine is used by one thread at a time: by the committer's, or, for batches that need no
+      fsync, by the loop's while the other rests. So an fsync never holds the loop, and an unsynced
+      write costs no hand-over.
     - Whatever the engine raises is a failed write, never a dead node.
 """
 
@@ -49,9 +52,10 @@ class Committer:
         self._busy = False
         self._closed = False
         self._flush_wanted = False
+        self._settled = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dynamokv-commit")
 
-    # --- ports.Reader -----------------------------------------------------------------------------------------------------
+    # --- ports.Reader -----------------------------------------------------------------------------
 
     def visible(self, key: bytes) -> bytes | None:
         """What reads may show."""
@@ -77,7 +81,7 @@ class Committer:
         for key in pending[at:]:
             yield key, self._newest[key]
 
-    # --- writing ----------------------------------------------------------------------------------------------------------
+    # --- writing ----------------------------------------------------------------------------------
 
     def write(self, effect: Write) -> None:
         """Take a write in; ``commit`` sends it on its way."""
@@ -99,7 +103,7 @@ class Committer:
         )
 
     def flush_soon(self) -> None:
-        """fsync what was written without one, in the committer's thread (durability ``interval``)."""
+        """fsync what was written without one, in the committer's thread."""
         if self._busy or self._closed:
             self._flush_wanted = not self._closed
             return
@@ -115,8 +119,15 @@ class Committer:
         """Whether nothing is on its way."""
         return not self._busy and not self._queue
 
+    async def wait_idle(self) -> None:
+        """Return when nothing is on its way."""
+        while not self.idle:
+            self._settled.clear()
+            await self._settled.wait()
+
     def close(self) -> None:
-        """Stop the thread and close the engine. Whatever is still queued is never written, and was never acknowledged."""
+        """Stop the thread and close the engine. Whatever is still queued is never written, and was
+        never acknowledged."""
         self._closed = True
         self._thread.shutdown(wait=True)
         self.engine.close()
@@ -128,7 +139,9 @@ class Committer:
             self.engine.apply(rows, sync=sync)
         except StorageError as error:
             return f"{type(error).__name__}: {error}"
-        except Exception as error:  # a foreign engine may raise anything; the write failed, the node lives
+        except (
+            Exception
+        ) as error:  # a foreign engine may raise anything; the write failed, the node lives
             log.exception("the storage engine raised something that is no StorageError")
             return f"{type(error).__name__}: {error}"
         return ""
@@ -147,6 +160,7 @@ class Committer:
         self.commit()
         if self._flush_wanted:
             self.flush_soon()
+        self._settled.set()
 
     def _done(self, batch: list[Write], error: str) -> None:
         newest = self._newest
@@ -161,7 +175,9 @@ class Committer:
         self.failures += 1
         self.last_error = error
         log.error("a write to the local store failed: %s", error)
-        self.release([_blamed(effect.otherwise, error) for effect in batch if effect.otherwise is not None])
+        self.release(
+            [_blamed(effect.otherwise, error) for effect in batch if effect.otherwise is not None]
+        )
 
 
 def _blamed(after: After, error: str) -> After:

@@ -1,10 +1,13 @@
-"""Carrying out effects: messages into frames, writes into the committer, replies to who waits for them.
+"""Carrying out effects: messages into frames, writes into the committer, replies to who waits for
+them.
 
 Rules:
-    - All messages for one peer that come up in one round of the loop leave in one frame (cut at a size, so that a
-      heartbeat never waits long): every ZeroMQ call costs as much as sixteen messages inside a frame.
+    - All messages for one peer that come up in one round of the loop leave in one frame (cut at a
+      size, so that a heartbeat never waits long): every ZeroMQ call costs as much as sixteen
+      messages inside a frame.
     - What cannot be sent becomes ``Undelivered``, at once.
-    - A frame is checked for its ring before it is decoded; one that is malformed costs a counter, never the node.
+    - A frame is checked for its ring before it is decoded; one that is malformed costs a counter,
+      never the node.
 """
 
 from __future__ import annotations
@@ -80,7 +83,11 @@ class Executor:
     """The hands of one core."""
 
     def __init__(
-        self, core: Core, transport: ZeroMQTransport, committer: Committer | None, listener: Listener
+        self,
+        core: Core,
+        transport: ZeroMQTransport,
+        committer: Committer | None,
+        listener: Listener,
     ) -> None:
         self.core = core
         self.transport = transport
@@ -200,7 +207,10 @@ class Executor:
         for message in messages:
             payload = _PAYLOADS.get(type(message))
             weight = MESSAGE_BYTES + (sum(map(len, payload(message))) if payload else 0)
-            if chunk and (size + weight > limits.FRAME_BYTES_TARGET or len(chunk) == limits.MESSAGES_PER_FRAME_MAX):
+            if chunk and (
+                size + weight > limits.FRAME_BYTES_TARGET
+                or len(chunk) == limits.MESSAGES_PER_FRAME_MAX
+            ):
                 self._send_frame(peer, chunk)
                 chunk, size = [], 0
             chunk.append(message)

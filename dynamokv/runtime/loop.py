@@ -1,12 +1,14 @@
-"""One process's part in the ring, on one asyncio loop: core, transport, store and timers put together.
+"""One process's part in the ring, on one asyncio loop: core, transport, store and timers put
+together.
 
-Everything here runs on the loop's thread, except what says otherwise. ``api`` talks to it through ``submit``; a blocking
-face does so from another thread with ``call_soon_threadsafe``.
+Everything here runs on the loop's thread, except what says otherwise. ``api`` talks to it through
+``submit``; a blocking face does so from another thread with ``call_soon_threadsafe``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -28,7 +30,8 @@ log = logging.getLogger("dynamokv.runtime")
 
 LAG_PROBE_SECONDS = 0.5
 LINKS_GRACE_SECONDS = 1.0
-"""How long a member that is ready waits for links to its peers, so that its first request finds them."""
+"""How long a member that is ready waits for links to its peers, so that its first request finds
+them."""
 
 TICK_MIN_SECONDS = 0.002
 """Timers of the core fire no finer than this."""
@@ -103,14 +106,12 @@ class Runtime:
         await self._wait_for_links()
 
     async def _wait_for_links(self) -> None:
-        """Peers that are alive are connected in milliseconds; the others are given up on quickly."""
-        try:
+        """Peers that are alive are connected in milliseconds; others are given up on quickly."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINKS_GRACE_SECONDS):
                 while not self._all_linked():
                     self._linked.clear()
                     await self._linked.wait()
-        except TimeoutError:
-            pass
 
     def _all_linked(self) -> bool:
         topology = self.home.topology
@@ -140,8 +141,9 @@ class Runtime:
         await self._in_thread(self._end, deadline)
 
     async def _drain(self, committer: Committer, deadline: float) -> None:
-        while not committer.idle and self.loop.time() < deadline:
-            await asyncio.sleep(0.001)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                await committer.wait_idle()
 
     async def _in_thread(self, job: Callable[[], None], deadline: float) -> None:
         """Do what may block in a thread of its own, and wait for it only so long."""
@@ -184,7 +186,7 @@ class Runtime:
         self.executor.flush()
         self._arm()
 
-    # --- what the executor and the transport report -------------------------------------------------
+    # --- what the executor and the transport report -----------------------------------------------
 
     def on_reply(self, ticket: int, message: Message) -> None:
         """The answer to a request of this process."""
@@ -276,6 +278,6 @@ class Runtime:
         if self.home.topology is not None:
             return f"in the ring, but its members did not send their data within {timeout} s"
         return (
-            f"no ring took this process in within {timeout} s; seeds: {seeds}. The first seed founds "
-            "the ring: is it running, and is this list the same everywhere?"
+            f"no ring took this process in within {timeout} s; seeds: {seeds}. The first seed "
+            "founds the ring: is it running, and is this list the same everywhere?"
         )

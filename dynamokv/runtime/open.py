@@ -132,7 +132,8 @@ def _remembered(engine: StorageEngine, rng: Rng) -> tuple[Identity, Topology | N
         topology = Topology.decode(codec.decode(stored)) if stored else None
     except ValueError as error:
         raise CorruptionError(
-            f"the store's own rows are damaged ({error}): move the data directory aside and join anew"
+            f"the store's own rows are damaged ({error}): move the data directory aside and "
+            "join anew"
         ) from error
     return identity, topology
 

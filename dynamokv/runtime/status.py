@@ -1,4 +1,4 @@
-"""Status, ring and metrics of a process as plain data: dicts of numbers and texts, ready for JSON."""
+"""Status, ring and metrics of a process as plain data, ready for JSON."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def node_status(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
     """What a member knows of itself and its peers."""
     home, core = runtime.home, runtime.core
     topology = home.topology
-    assert isinstance(core, Node) and runtime.committer is not None
+    assert isinstance(core, Node)
+    assert runtime.committer is not None
     state = "closed" if runtime.closed else "serving" if core.ready else "joining"
     return {
         "node_id": home.node_id.hex(),

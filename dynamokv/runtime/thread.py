@@ -1,7 +1,7 @@
 """A loop on a thread of its own, for the blocking faces, and the way a call gets there and back.
 
-The hand-over is one ``call_soon_threadsafe`` and one lock: three times cheaper than ``run_coroutine_threadsafe``, which
-makes a task, two futures and a condition for every call.
+The hand-over is one ``call_soon_threadsafe`` and one lock: three times cheaper than
+``run_coroutine_threadsafe``, which makes a task, two futures and a condition for every call.
 """
 
 from __future__ import annotations

@@ -1,15 +1,19 @@
-"""ZeroMQ on an asyncio loop, raw: one ROUTER that everyone's frames arrive at, one DEALER for each peer.
+"""ZeroMQ on an asyncio loop, raw: one ROUTER that everyone's frames arrive at, one DEALER for each
+peer.
 
 Rules:
-    - All sockets live on the loop's thread. The context is private, never shared, and ends with its owner.
-    - A socket's descriptor is edge-triggered and says only "something changed": so drain until ``zmq.Again`` (bounded, then
-      again in the next round of the loop), and look once more after every send, which may have swallowed the edge. A slow
-      timer looks at every socket as well, in case an edge was lost all the same.
-    - Sends never block. A peer without a live connection, or with a full queue, is "unreachable" at once: ``IMMEDIATE``
-      keeps frames from piling up for a peer that is not there.
-    - A frame is one part. More parts are dropped whole and counted, since the size limit holds for each part only.
-    - libzmq's I/O thread answers heartbeats without the GIL, so a lost heartbeat means that the process is frozen or gone,
-      not that its Python is busy.
+    - All sockets live on the loop's thread. The context is private, never shared, and ends with its
+      owner.
+    - A socket's descriptor is edge-triggered and says only "something changed": so drain until
+      ``zmq.Again`` (bounded, then again in the next round of the loop), and look once more after
+      every send, which may have swallowed the edge. A slow timer looks at every socket as well, in
+      case an edge was lost all the same.
+    - Sends never block. A peer without a live connection, or with a full queue, is "unreachable" at
+      once: ``IMMEDIATE`` keeps frames from piling up for a peer that is not there.
+    - A frame is one part. More parts are dropped whole and counted, since the size limit holds for
+      each part only.
+    - libzmq's I/O thread answers heartbeats without the GIL, so a lost heartbeat means that the
+      process is frozen or gone, not that its Python is busy.
 """
 
 from __future__ import annotations
@@ -26,10 +30,14 @@ from dynamokv.errors import AddressInUse, ConfigError
 
 HEARTBEAT_MS = 300
 HEARTBEAT_TIMEOUT_MS = 1000
-"""A frozen peer is noticed after about a second; a long transfer of one frame must not look like that."""
+"""A frozen peer is noticed after about a second; a long transfer of one frame must not look like
+that."""
 
 RECONNECT_MS = 50
 RECONNECT_MAX_MS = 1000
+RETRY_SECONDS = 0.1
+"""A link younger than this is left to its first attempt."""
+
 HANDSHAKE_MS = 3000
 """A connection that says nothing holds a descriptor for no longer than this."""
 
@@ -81,6 +89,8 @@ class _Watched:
         try:
             for _ in range(limits.DRAIN_FRAMES_MAX):
                 self.take()
+                if self.closed:  # by what the frame brought about
+                    return
         except zmq.Again:
             self.drained()
             return
@@ -89,7 +99,8 @@ class _Watched:
 
     def look_again(self) -> None:
         """After a send: the edge of an arrival may be gone."""
-        if self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+        events: Any = self.socket.getsockopt(zmq.EVENTS)
+        if events & zmq.POLLIN:
             self.loop.call_soon(self.drain)
 
     def take(self) -> None:
@@ -133,6 +144,7 @@ class _Link(_Watched):
         self.peer = peer
         self.address = address
         self.up = False
+        self.born = transport.loop.time()
         socket = transport.new_socket(zmq.DEALER)
         socket.setsockopt(zmq.IMMEDIATE, 1)
         self.monitor = _LinkMonitor(transport.loop, self, socket.get_monitor_socket(_LINK_EVENTS))
@@ -188,8 +200,9 @@ class _RouterMonitor(_Watched):
 class ZeroMQTransport:
     """Frames in and out of one process.
 
-    A frame that arrives is reported with the link it came on, or with the route of the connection that brought it; the
-    owner may then ``remember`` which peer a route stands for, and ``send`` finds the way back.
+    A frame that arrives is reported with the link it came on, or with the route of the connection
+    that brought it; the owner may then ``remember`` which peer a route stands for, and ``send``
+    finds the way back.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -241,7 +254,9 @@ class ZeroMQTransport:
             monitor.close(linger=0)
             socket.close(linger=0)
             if error.errno == zmq.EADDRINUSE:
-                raise AddressInUse(f"{address} is in use: stop what listens there, or choose another port") from None
+                raise AddressInUse(
+                    f"{address} is in use: stop what listens there, or choose another port"
+                ) from None
             raise ConfigError(f"cannot listen at {address}: {error.strerror}") from None
         self._router_monitor = _RouterMonitor(self, monitor)
         self._router = _Router(self, socket)
@@ -283,8 +298,16 @@ class ZeroMQTransport:
             self.listener.on_link(peer, up)
 
     def remember(self, peer: bytes, route: bytes) -> None:
-        """Frames of this peer come by this route: the way back while there is no link to it."""
+        """Frames of this peer come by this route: the way back while there is no link to it.
+
+        They also prove that it is there, so a link that waits for its next attempt need not wait.
+        """
         self._routes[peer] = route
+        link = self._links.get(peer)
+        if link is not None and not link.up and self.loop.time() - link.born > RETRY_SECONDS:
+            address = link.address
+            self.disconnect(peer)
+            self.connect(peer, address)
 
     def send(self, peer: bytes, frame: bytes) -> bool:
         """Queue a frame, or say False."""
@@ -321,7 +344,8 @@ class ZeroMQTransport:
             self._router = None
 
     def end(self) -> None:
-        """The part of closing that may block, for the linger of the last frames; any thread may do it."""
+        """The part of closing that may block, for the linger of the last frames; any thread may do
+        it."""
         self._context.term()
 
     def _send_on(self, watched: _Watched, parts: tuple[bytes, ...]) -> bool:

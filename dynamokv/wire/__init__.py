@@ -1,1 +1,2 @@
-"""Bytes: records, messages, frames. What comes from outside is checked here, once, against a closed schema."""
+"""Bytes: records, messages, frames. What comes from outside is checked here, once, against a closed
+schema."""

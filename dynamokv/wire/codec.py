@@ -1,7 +1,8 @@
 """CBOR with everything off that messages do not need: the closed codec of the wire.
 
-cbor2's defaults accept tags that build objects, duplicate keys, indefinite lengths, depth 400 and bytes after the end.
-Here a message is lists of integers, texts, byte strings and booleans, and everything else is refused.
+cbor2's defaults accept tags that build objects, duplicate keys, indefinite lengths, depth 400 and
+bytes after the end. Here a message is lists of integers, texts, byte strings and booleans, and
+everything else is refused.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import cbor2
 from dynamokv import limits
 
 _KNOWN_TAGS = (
-    *range(6), 25, *range(28, 31), *range(35, 38), 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799,
+    *range(6), 25, *range(28, 31), *range(35, 38), 52, 54, 100, 256, 258, 260, 261, 1004, 43000,
+    55799,
 )  # fmt: skip
-"""Tags that cbor2 decodes by itself; each must be refused by name, ``tag_hook`` gets only the others."""
+"""Tags that cbor2 decodes by itself; each must be refused by name, ``tag_hook`` gets only the
+others."""
 
 encode = cbor2.dumps
 """One item to bytes. Named tuples are lists of their fields."""
@@ -48,7 +51,9 @@ def decode(data: bytes) -> Any:
     )
     try:
         item = decoder.decode()
-    except Exception as error:  # cbor2 raises many kinds, also from inside its hooks; all mean "not ours"
+    except (
+        Exception
+    ) as error:  # cbor2 raises many kinds, also from inside its hooks; all mean "not ours"
         raise ValueError(f"not in the protocol's CBOR: {error}") from error
     if stream.tell() != len(data):
         raise ValueError("bytes after the end of the item")

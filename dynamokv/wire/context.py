@@ -1,12 +1,14 @@
 """Contexts in the hands of clients: opaque, bound to one key, and sealed.
 
-A context says "I have seen all of this", and a put erases what it has seen. A forged one could erase what nobody has
-seen, even future writes; one that wandered to another key would erase there. So the token that leaves the ring carries a
-keyed checksum over key and context, and a token whose checksum is wrong is refused.
+A context says "I have seen all of this", and a put erases what it has seen. A forged one could
+erase what nobody has seen, even future writes; one that wandered to another key would erase there.
+So the token that leaves the ring carries a keyed checksum over key and context, and a token whose
+checksum is wrong is refused.
 
     token = version u8 = 1 | checksum 8 bytes | context entries
 
-The ring's members share the key of the checksum; it is part of the topology record and never given to clients.
+The ring's members share the key of the checksum; it is part of the topology record and never given
+to clients.
 """
 
 from __future__ import annotations

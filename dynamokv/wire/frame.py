@@ -4,8 +4,9 @@ Layout::
 
     version u8 = 1 | zero u8 | ring tag 8 bytes | sender 16 bytes | CBOR list of messages
 
-The tag is the start of the ring's random id, and zeros while the sender does not know it. The sender is the node id of a
-member, and zeros for a client. Both are read before anything is decoded, so that a frame of another ring costs nothing.
+The tag is the start of the ring's random id, and zeros while the sender does not know it. The
+sender is the node id of a member, and zeros for a client. Both are read before anything is decoded,
+so that a frame of another ring costs nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import NamedTuple
 from dynamokv import limits
 from dynamokv.types import NODE_ID_BYTES, ClusterId
 from dynamokv.wire import codec
-from dynamokv.wire.messages import TAG_OF, Message, check_message
+from dynamokv.wire.messages import Message
+from dynamokv.wire.schema import TAG_OF, check_message
 
 FRAME_VERSION = 1
 TAG_BYTES = 8
@@ -56,7 +58,8 @@ def read_head(frame: bytes) -> FrameHead:
 
 
 def read_messages(frame: bytes) -> list[Message]:
-    """The messages of a frame whose head was read. Raises ``ValueError`` for anything malformed, and then for all of it."""
+    """The messages of a frame whose head was read. Raises ``ValueError`` for anything malformed,
+    and then for all of it."""
     body = codec.decode(frame[_HEAD.size :])
     if type(body) is not list or len(body) > limits.MESSAGES_PER_FRAME_MAX:
         raise ValueError("a frame is a list of messages, and not too long")

@@ -1,12 +1,13 @@
-"""Keys of rows: how a bucket and a key become the bytes that are hashed, and the bytes under which a store keeps them.
+"""Keys of rows: how a bucket and a key become the bytes that are hashed, and the bytes under which
+a store keeps them.
 
 ::
 
     name = bucket length u8 | bucket | key                  what is hashed, and what clients send
     row  = partition u16 | keyspace u8 | name               what stores and replicas use
 
-So a partition is one contiguous range of a store. The partitions from 0x8000 up do not exist as data: the last one holds
-the store's own rows (identity and topology), which never leave the node.
+So a partition is one contiguous range of a store. The partitions from 0x8000 up do not exist as
+data: the last one holds the store's own rows (identity and topology), which never leave the node.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ KEYSPACE_DATA: Final = 1
 """Keyspaces are append-only numbers; 1 is what callers put."""
 
 ROW_PREFIX_BYTES: Final = 3
-ROW_KEY_BYTES_MAX: Final = ROW_PREFIX_BYTES + 1 + limits.BUCKET_NAME_BYTES_MAX + limits.KEY_BYTES_MAX
+ROW_KEY_BYTES_MAX: Final = (
+    ROW_PREFIX_BYTES + 1 + limits.BUCKET_NAME_BYTES_MAX + limits.KEY_BYTES_MAX
+)
 
 IDENTITY_ROW: Final = b"\xff\xff\x00identity"
 TOPOLOGY_ROW: Final = b"\xff\xff\x00topology"

@@ -2,16 +2,15 @@
 
 Layout, big-endian::
 
-    version u8 = 1 | zero u8 | versions u16 | actors u16
-    actors x   (actor 8 bytes, time u64)                                       the context, sorted by actor
-    versions x (actor 8 bytes, time u64, flags u8, expires_ms u64, length u32)  sorted by dot
-    values, one after the other
+    version u8 = 1 | zero u8 | versions u16 | actors u16 actors x   (actor 8 bytes, time u64)
+    the context, sorted by actor versions x (actor 8 bytes, time u64, flags u8, expires_ms u64,
+    length u32)  sorted by dot values, one after the other
 
 Rules:
-    - One state has one encoding: sorted, no duplicates, every dot covered by the context. Anything else is refused, so a
-      record from a peer is as trustworthy as one of ours.
-    - The digest covers all but the values, which their dots name for ever. So it costs the same for any value size, and
-      equal states have equal digests.
+    - One state has one encoding: sorted, no duplicates, every dot covered by the context. Anything
+      else is refused, so a record from a peer is as trustworthy as one of ours.
+    - The digest covers all but the values, which their dots name for ever. So it costs the same for
+      any value size, and equal states have equal digests.
     - Numbers here are for ever: a change is a new version number.
 """
 
@@ -70,7 +69,9 @@ def decode(record: bytes) -> KeyState:
             raise ValueError("record with a malformed version")
         if context.get(actor, 0) < time:
             raise ValueError("record with a dot outside of its context")
-        versions.append(Version(Dot(actor, time), record[value_at:end], flags == TOMBSTONE, expires_ms))
+        versions.append(
+            Version(Dot(actor, time), record[value_at:end], flags == TOMBSTONE, expires_ms)
+        )
         value_at = end
     if value_at != size:
         raise ValueError("record with bytes after its last value")
@@ -80,7 +81,8 @@ def decode(record: bytes) -> KeyState:
 
 
 def live_values(record: bytes, wall_ms: int) -> list[bytes]:
-    """The values that a read at this moment shows, newest first. For records that were checked when they came in."""
+    """The values that a read at this moment shows, newest first. For records that were checked when
+    they came in."""
     _, _, version_count, actor_count = _HEAD.unpack_from(record)
     if version_count == 1:
         at = _HEAD.size + _ENTRY.size * actor_count
@@ -119,7 +121,8 @@ def decode_context(data: bytes) -> Context:
 
 
 def digest(record: bytes | None) -> int:
-    """64 bits that two replicas compare instead of records; 0 stands for "no record" and for nothing else."""
+    """64 bits that two replicas compare instead of records; 0 stands for "no record" and for
+    nothing else."""
     if not record:
         return 0
     _, _, version_count, actor_count = _HEAD.unpack_from(record)

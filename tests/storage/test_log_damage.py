@@ -276,21 +276,6 @@ def test_the_search_for_records_has_a_budget(monkeypatch: pytest.MonkeyPatch) ->
     engine.close()
 
 
-@pytest.mark.parametrize("payload", [b"", b"\x00\x00\x00\x02\x00\x01a", bytes(4) + b"more"])
-def test_a_poison_record_costs_itself_only(payload: bytes) -> None:
-    """A sound checksum over bytes that are no batch: some version had a bug."""
-    data = one_log()["log-00000001"]
-    poison = encode_record(salt_of(data), RecordType.BATCH, 6, payload)
-    poison += encode_record(salt_of(data), RecordType.END, 7, b"")
-    good = encode_record(salt_of(data), RecordType.BATCH, 8, encode_batch([(b"z", b"1")]))
-    disk = disk_with({"log-00000001": data + poison + good})
-    engine = open_log(disk)
-    assert engine.forgot
-    assert rows_of(engine) == replay(BATCHES) | {b"z": b"1"}
-    engine.close()
-    check_it_is_clean_now(disk, rows_of(engine))
-
-
 def test_a_file_that_the_disk_cannot_read_is_set_aside() -> None:
     listing = several_files(keep_first=False)
     for name in listing:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dynamokv.errors import DiskFull, StorageError
-from dynamokv.storage.files import RealFiles
+from dynamokv.storage import log_format
+from dynamokv.storage.files import RealAppendFile, RealFiles
 from dynamokv.storage.log import LogEngine
 from tests.storage.faulty import (
     CRASHES,
@@ -108,21 +109,29 @@ def test_a_file_that_cannot_be_deleted_is_deleted_later() -> None:
     assert rows_of(engine) == rows
 
 
-def test_writes_go_on_while_a_snapshot_is_written(tmp_path: Path) -> None:
+def test_writes_go_on_while_a_snapshot_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_format, "SNAPSHOT_RECORD_BYTES", 1)
     entered, leave = threading.Event(), threading.Event()
 
-    class SlowFiles(RealFiles):
-        def replace(self, source: Path, target: Path) -> None:
-            if target.name.startswith("snapshot"):
+    class SlowFile(RealAppendFile):
+        def append(self, data: bytes) -> None:
+            super().append(data)
+            if self.size() > 200:
                 entered.set()
                 assert leave.wait(30)
-            super().replace(source, target)
+
+    class SlowFiles(RealFiles):
+        def open_append(self, path: Path) -> RealAppendFile:
+            return SlowFile(path) if path.name.startswith("snap") else RealAppendFile(path)
 
     engine = LogEngine(tmp_path, log_bytes_max=1000, files=SlowFiles())
     rows = fill(engine, 20)
     assert entered.wait(30)
     for n in range(100):
-        engine.apply([(b"during", b"%d" % n)], sync=True)
+        engine.apply([(b"during", b"%d" % n), (b"during-%d" % n, b"")], sync=True)
+        rows[b"during-%d" % n] = b""
     assert engine.stats()["snapshots"] == 0
     leave.set()
     engine.close()
