@@ -73,6 +73,7 @@ class Home:
         self.owners: tuple[tuple[NodeId, ...], ...] = ()
         self.up: set[NodeId] = {node_id} if node_id else set()
         self.seen_up: set[NodeId] = set()
+        self.greeted_by: set[NodeId] = set()
         self.returned: dict[NodeId, float] = {}
         self.scans: dict[bytes, list[bytes]] = {}
         self.amnesia = False

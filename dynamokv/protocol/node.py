@@ -84,7 +84,7 @@ class Node:
             m.Failed: self._on_reply,
             m.Refused: self._on_refused,
             m.Refresh: self._on_refresh,
-            m.Announce: lambda peer, message: self._adopt(message.topology, peer),
+            m.Announce: self._on_announce,
             m.TopologyRequest: self._on_topology_request,
             m.TopologyReply: lambda peer, message: self._adopt(message.topology, peer),
             m.JoinRequest: self._on_join_request,
@@ -253,6 +253,11 @@ class Node:
     def _on_refresh(self, peer: bytes, message: m.Refresh) -> list[Effect]:
         effects = self._adopt(message.topology, peer)
         return effects + self.table.restart(message.id)
+
+    def _on_announce(self, peer: bytes, message: m.Announce) -> list[Effect]:
+        """Members say so when their link to this node works, and when there is a new topology."""
+        self.home.greeted_by.add(NodeId(peer))
+        return self._adopt(message.topology, peer)
 
     def _adopt(self, fields: list[Any], peer: bytes) -> list[Effect]:
         """Take over a newer topology of this ring, from whoever has it."""

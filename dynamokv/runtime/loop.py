@@ -106,7 +106,8 @@ class Runtime:
         await self._wait_for_links()
 
     async def _wait_for_links(self) -> None:
-        """Peers that are alive are connected in milliseconds; others are given up on quickly."""
+        """Peers that are alive are connected, both ways, in milliseconds; others are given up on
+        quickly."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINKS_GRACE_SECONDS):
                 while not self._all_linked():
@@ -114,9 +115,11 @@ class Runtime:
                     await self._linked.wait()
 
     def _all_linked(self) -> bool:
-        topology = self.home.topology
-        assert topology is not None
-        return all(member.node_id in self.home.up for member in topology.members)
+        home = self.home
+        assert home.topology is not None
+        peers = [member.node_id for member in home.topology.members]
+        both_ways = home.up if self.committer is None else home.up & home.greeted_by
+        return all(peer in both_ways or peer == home.node_id for peer in peers)
 
     async def close(self) -> None:
         """Stop within ``CLOSE_SECONDS_MAX``, whatever the peers and the disk do."""
@@ -222,6 +225,7 @@ class Runtime:
 
     def on_drained(self) -> None:
         """A socket has no more frames for now."""
+        self._linked.set()
         if self.executor.pending and not self.closed:
             self.flush()
 

@@ -127,18 +127,17 @@ class _Recovery:
         number = 0
         ended = False
         for item in scan(data, header.salt, 0):
-            problem = None
             if isinstance(item, Damage):
-                problem = f"{item.end - item.offset} bytes are no record"
-            elif item.sequence != number or ended:
-                problem = f"record {item.sequence} is not in its place"
-            elif item.type == RecordType.END:
-                ended = True
-                if decode_end(item.payload) != len(rows):
-                    problem = f"it ends with {len(rows)} rows, which is not what it began with"
-            if isinstance(item, Record):
+                problem: str | None = f"{item.end - item.offset} bytes are no record"
+            else:
+                problem = _apply(rows, item)
+                if item.sequence != number or ended:
+                    problem = f"record {item.sequence} is not in its place"
+                elif item.type == RecordType.END:
+                    ended = True
+                    if decode_end(item.payload) != len(rows):
+                        problem = f"its {len(rows)} rows are not as many as it ends with"
                 number = item.sequence + 1
-                problem = problem or _apply(rows, item)
             if problem is not None and fault is None:
                 fault = Fault(file, item.offset, problem)
         if not ended and fault is None:

@@ -137,7 +137,7 @@ def test_a_file_under_the_name_of_another_kind_is_damaged() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, HEADER_BYTES - 1, HEADER_BYTES])
 def test_a_log_that_was_being_made_is_made_anew(size: int) -> None:
-    """After others, too; and one that is not the last is damaged, since the next was begun after it."""
+    """Also after others. Where it is not the last it is damage: the next was begun after it."""
     listing = several_files(keep_first=False)
     begun = bytes(size)
     disk = disk_with({**listing, "log-00000003": begun})
@@ -165,7 +165,7 @@ def test_a_log_that_was_being_made_is_made_anew(size: int) -> None:
 def test_what_a_disk_could_not_read_for_a_moment_is_read_again(
     keep_first: bool, crash: tuple[bool, float]
 ) -> None:
-    """A file set aside by an opening that did not end is whole when it is read next: all is there."""
+    """A file set aside by an opening that did not end may be whole when it is read next."""
     listing = several_files(keep_first=keep_first)
     again = set()
     for name in listing:
