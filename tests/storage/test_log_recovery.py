@@ -219,3 +219,15 @@ def test_a_complete_snapshot_hides_everything_before_it() -> None:
         assert rows_of(engine) == replay(BATCHES)
         engine.close()
         assert list(disk.listing()) == list(listing)
+
+
+def test_a_log_set_aside_is_never_gone_on_with() -> None:
+    data = one_log()["log-00000001"]
+    for aside in (b"", b"torn", data[:HEADER_BYTES], data, data[:-1], data + b"torn"):
+        disk = disk_with({"log-00000001": data, "log-00000002.damaged": aside})
+        engine = open_log(disk)
+        assert engine.forgot
+        assert rows_of(engine) == replay(BATCHES)
+        engine.close()
+        check_it_is_clean_now(disk, replay(BATCHES))
+        assert disk.listing()["log-00000002.damaged"] == aside

@@ -1,0 +1,264 @@
+"""The life of a member: who it is, its place in the ring, and its share of the data.
+
+Rules:
+    - Nothing is minted before the identity row of this life is durable (``identity.py``).
+    - A topology is taken over when it is newer, of this ring, and complete with its secrets.
+    - When a peer proves that this store forgot a write of its own (``home.amnesia``), the next dot
+      has a new actor.
+    - Ready once: in a topology that names this node and its address, whole, and with an identity
+      that is durable.
+    - A node that comes back at another address is not ready before the ring knows it. If somebody
+      still answers at the old one, there are two of it, from a copied data directory: it stops.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dynamokv import limits
+from dynamokv.causality.hlc import time_at
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.effects import Effect, Origin, Send
+from dynamokv.protocol.formation import Driver, Seeker, join_request, store
+from dynamokv.protocol.home import Home
+from dynamokv.protocol.identity import Identity, new_actor
+from dynamokv.protocol.transfer import Fill
+from dynamokv.ring.topology import Member, Topology
+from dynamokv.types import NodeId
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire import messages as m
+
+
+class Lifecycle:
+    """From the first start of a store to a member that serves, and back after every stop."""
+
+    def __init__(self, home: Home, stored_topology: Topology | None, first_fill_id: int) -> None:
+        self.home = home
+        self.driver = Driver()
+        self.seeker: Seeker | None = None
+        self.fill: Fill | None = None
+        self.ready = False
+        self._stored_topology = stored_topology
+        self._fill_id = first_fill_id
+        self._identified = False
+        self._raising = False
+        self._old_place: tuple[bytes, float] | None = None
+
+    def start(self) -> list[Effect]:
+        """The first effects: make this life durable, and find the way back, or in."""
+        effects: list[Effect] = [self.identity()]
+        if self._stored_topology is not None:
+            return effects + self._enter(self._stored_topology)
+        self.seeker = Seeker(self.home, self.home.clock.monotonic())
+        return effects + self.seeker.connect()
+
+    def tick(self, now: float) -> list[Effect]:
+        """What is due now and then."""
+        effects: list[Effect] = []
+        half = time_at(self.home.clock.wall_ms() + limits.CLOCK_CEILING_STEP_MS // 2)
+        if not self._raising and self.home.hybrid.ceiling < half:
+            effects.append(self.identity())
+        if self.seeker is not None:
+            return effects + self.seeker.tick(self.home, now)
+        if self.fill is not None:
+            effects += self._continue_fill(self.fill)
+        return effects + self._correct_address(now)
+
+    def identity(self, *, clean: bool = False) -> Effect:
+        """Make durable who this node is; ``clean`` is its last word."""
+        home = self.home
+        self._raising = True
+        ceiling = time_at(home.clock.wall_ms() + limits.CLOCK_CEILING_STEP_MS)
+        ceiling = home.hybrid.last if clean else max(ceiling, home.hybrid.ceiling, home.hybrid.last)
+        row = (row_keys.IDENTITY_ROW, Identity(home.node_id, home.actor, clean, ceiling).encode())
+        return e.Write([row], e.IdentityStored(ceiling), e.IdentityStored(None), synced=True)
+
+    def on_identity_stored(self, event: e.IdentityStored) -> list[Effect]:
+        """The identity is durable: times up to its ceiling may be used."""
+        self._raising = False
+        if event.ceiling is None:
+            return [e.Report("storage", "ERROR", "the disk refused the identity row")]
+        self.home.hybrid.raise_ceiling(event.ceiling)
+        self._identified = True
+        return self._become_ready()
+
+    def renew_actor(self) -> list[Effect]:
+        """This store forgot: whatever is minted from now on has another name."""
+        home = self.home
+        home.amnesia = False
+        home.actor = new_actor(home.rng)
+        home.counters["amnesia"] += 1
+        text = "a peer knows a write of this node that its store does not hold: new actor minted"
+        return [self.identity(), e.Report("storage", "WARNING", text)]
+
+    def _become_ready(self) -> list[Effect]:
+        if self.ready or not self._identified or self.fill is not None:
+            return []
+        mine = self._mine()
+        if mine is None or mine.address != self.home.settings.address:
+            return []
+        self.ready = True
+        return [e.Ready()]
+
+    def _mine(self) -> Member | None:
+        """This node, as the ring knows it."""
+        topology = self.home.topology
+        return topology.member(self.home.node_id) if topology is not None else None
+
+    # --- topology ---------------------------------------------------------------------------------
+
+    def topology_for(self, peer: bytes) -> list[Any]:
+        """The record for this peer: secrets are for members."""
+        topology = self.home.topology
+        assert topology is not None
+        member = topology.member(NodeId(peer)) is not None
+        return (topology if member else topology.without_secrets()).encode()
+
+    def on_announce(self, peer: bytes, message: m.Announce) -> list[Effect]:
+        """Members say so when their link to this node works, and when there is a new topology."""
+        self.home.greeted_by.add(NodeId(peer))
+        return self.adopt(message.topology, peer)
+
+    def adopt(self, fields: list[Any], peer: bytes) -> list[Effect]:
+        """Take over a newer topology of this ring, from whoever has it."""
+        home = self.home
+        try:
+            topology = Topology.decode(fields)
+        except ValueError as error:
+            home.counters["poison_records"] += 1
+            return [e.Report("ring", "ERROR", f"damaged topology from {peer.hex()}: {error}")]
+        if home.topology is None:
+            if topology.member(home.node_id) is None:
+                return self.seeker.on_topology(home, topology) if self.seeker else []
+        elif topology.cluster_id != home.topology.cluster_id or topology.epoch <= home.epoch:
+            return []
+        if not topology.context_key:
+            return []
+        return [store(topology)._replace(then=None, otherwise=None), *self._enter(topology)]
+
+    def _enter(self, topology: Topology) -> list[Effect]:
+        """From now on this is the ring."""
+        home = self.home
+        old = {mb.node_id: mb.address for mb in home.topology.members} if home.topology else {}
+        home.adopt(topology)
+        new = {mb.node_id: mb.address for mb in topology.members}
+        effects: list[Effect] = []
+        if self.seeker is not None:
+            effects += [e.Disconnect(link) for link in self.seeker.seeds]
+            self.seeker = None
+        effects += [e.Disconnect(peer) for peer in old if peer not in new]
+        effects += [
+            e.Connect(peer, address)
+            for peer, address in new.items()
+            if peer != home.node_id and old.get(peer) != address
+        ]
+        if topology.change == home.node_id and not self.ready:
+            self.fill = Fill(home, self._fill_id)
+        elif self.fill is not None and topology.change != home.node_id:
+            self.fill = None
+        return effects + self._become_ready()
+
+    def on_topology_stored(self, event: e.TopologyStored) -> list[Effect]:
+        """A decision of this node is durable: live by it, and tell everyone."""
+        home, topology = self.home, event.topology
+        self.driver.deciding = False
+        if topology is None:
+            if self.seeker is not None:
+                self.seeker.founding = False
+            return [e.Report("ring", "ERROR", "the disk refused a change of the topology")]
+        effects = self._enter(topology)
+        record = topology.encode()
+        if event.asker is not None:
+            effects.append(e.answer(event.asker, m.TopologyReply(event.asker.id, record)))
+        others = (mb.node_id for mb in topology.members if mb.node_id != home.node_id)
+        return effects + [Send(peer, m.Announce(record)) for peer in others]
+
+    def on_topology_request(self, peer: bytes, message: m.TopologyRequest) -> list[Effect]:
+        """Somebody looks for the ring, or missed a change."""
+        home = self.home
+        if message.cluster != home.settings.cluster:
+            text = f"this ring is {home.settings.cluster!r}, not {message.cluster!r}"
+            return [Send(peer, m.JoinAnswer(message.id, m.JoinReason.MISMATCH, text))]
+        if home.topology is None:
+            return [Send(peer, m.JoinAnswer(message.id, m.JoinReason.NO_RING, "no ring here yet"))]
+        return [Send(peer, m.TopologyReply(message.id, self.topology_for(peer)))]
+
+    def on_join_request(self, peer: bytes, message: m.JoinRequest) -> list[Effect]:
+        """Somebody wants a place."""
+        origin = Origin(peer, message.id)
+        if self.seeker is not None:
+            return self.seeker.on_join_request(self.home, origin, message)
+        return self.driver.on_join_request(self.home, origin, message)
+
+    def on_join_answer(self, peer: bytes, message: m.JoinAnswer) -> list[Effect]:
+        """A place was not granted, yet or for ever."""
+        if self.seeker is not None:
+            return self.seeker.on_answer(self.home, peer, message)
+        if message.reason in (m.JoinReason.DUPLICATE, m.JoinReason.MISMATCH):
+            return [e.JoinFailed(message.reason, message.detail)]
+        return []
+
+    def _correct_address(self, now: float) -> list[Effect]:
+        """This node came back at another address than the record says: have it put right."""
+        home, mine = self.home, self._mine()
+        assert home.topology is not None
+        if mine is None or mine.address == home.settings.address or self.driver.deciding:
+            return []
+        driver = home.topology.members[0].node_id
+        if driver != home.node_id:
+            return [Send(driver, join_request(home))]
+        if self._old_place is None:
+            self._old_place = (mine.address.encode(), now + limits.FOUND_GRACE_SECONDS)
+            return [e.Connect(self._old_place[0], mine.address)]
+        link, silent_until = self._old_place
+        if now < silent_until:
+            return []
+        self.driver.deciding = True
+        moved = Member(mine.node_id, home.settings.address, mine.zone, mine.weight)
+        return [e.Disconnect(link), store(home.topology.with_member(moved))]
+
+    # --- the newcomer's copy ----------------------------------------------------------------------
+
+    def _continue_fill(self, fill: Fill) -> list[Effect]:
+        home = self.home
+        if fill.whole(home):
+            assert home.topology is not None
+            return [Send(home.topology.members[0].node_id, m.Filled(0, home.epoch))]
+        return fill.ask(home)
+
+    def on_scanned(self, peer: bytes, message: m.Scanned) -> list[Effect]:
+        """A page of the copy came."""
+        if self.fill is None:
+            return []
+        try:
+            return self.fill.on_page(self.home, peer, message)
+        except ValueError as error:
+            self.home.counters["poison_records"] += 1
+            self.fill.on_lost(peer)
+            return [e.Report("transfer", "ERROR", f"damaged page from {peer.hex()}: {error}")]
+
+    def on_page_stored(self, event: e.PageStored) -> list[Effect]:
+        """A page of the copy is durable."""
+        if self.fill is None:
+            return []
+        self.fill.on_stored(event.peer, event.next)
+        return self._continue_fill(self.fill) if event.next is not None else []
+
+    def on_peer_up(self) -> list[Effect]:
+        """A member can be reached: the copy may go on."""
+        return self.fill.ask(self.home) if self.fill is not None else []
+
+    def on_link_up(self, link: bytes) -> list[Effect]:
+        """Something answers at an address that is no member's."""
+        if self._old_place is None or link != self._old_place[0]:
+            return []
+        text = (
+            f"something answers at {link.decode()}, the address of this member in the ring: this "
+            "data directory is a copy of its own, and one identity cannot run twice"
+        )
+        return [e.JoinFailed(m.JoinReason.DUPLICATE, text)]
+
+    def on_peer_lost(self, peer: bytes) -> None:
+        """A peer cannot be reached: its page will not come."""
+        if self.fill is not None:
+            self.fill.on_lost(peer)
