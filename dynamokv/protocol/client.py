@@ -66,8 +66,10 @@ class ClientNode:
                     event.ticket, m.Failed(event.ticket, m.FailedCode.OVERLOADED, 0, 0, [], text)
                 )
             ]
-        deadline = home.clock.monotonic() + event.message.budget_ms / 1000
-        return self.table.start(ForwardOp(self.table.new_id(), origin, event.message, deadline))
+        now = home.clock.monotonic()
+        deadline = now + event.message.budget_ms / 1000
+        operation = ForwardOp(self.table.new_id(), origin, event.message, deadline)
+        return self.table.start(operation, now)
 
     def _on_forget(self, event: e.Forget) -> list[Effect]:
         self.table.forget(event.ticket)

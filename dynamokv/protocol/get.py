@@ -59,20 +59,24 @@ class GetOp:
         self.keys, owners = home.locate_all(self.request.names)
         if owners is None:
             return self._end(FailedCode.USAGE, "the names of one request must have the same owners")
-        self.tally = Tally(owners, replicas_needed(self.request.level, len(owners)))
+        self.tally = tally = Tally(owners, replicas_needed(self.request.level, len(owners)))
         self.answers, self.waiting, self.local = {}, [], None
-        others = [owner for owner in owners if owner != home.node_id]
-        if len(others) < len(owners):
-            visible = home.reader.visible
-            self.local = [visible(key) or records.ABSENT for key in self.keys]
-            self.answers[home.node_id] = self.local
-            self.tally.add(home.node_id)
-        for owner in others:
-            if not home.is_up(owner):
-                self.tally.fail(owner, "down")
-        if self.tally.verdict is Verdict.LOST:
+        spare: list[NodeId] = []
+        for owner in owners:
+            if owner == home.node_id:
+                visible = home.reader.visible
+                self.local = [visible(key) or records.ABSENT for key in self.keys]
+                self.answers[owner] = self.local
+                tally.add(owner)
+            elif owner in home.up:
+                spare.append(owner)
+            else:
+                tally.fail(owner, "down")
+        if tally.verdict is Verdict.LOST:
             return self._end(FailedCode.UNAVAILABLE, "")
-        self._rank(home, others)
+        # Spread reads over the owners, by the request's number rather than by chance.
+        turn = self.id % len(spare) if spare else 0
+        self.spare = spare[turn:] + spare[:turn]
         effects = self._ask(home, self.tally.needed - len(self.tally.yes))
         if home.returned:
             returned = home.recently_returned(home.clock.monotonic())
@@ -120,12 +124,6 @@ class GetOp:
         """Whether this owner was asked and has not answered."""
         return peer in self.waiting
 
-    def _rank(self, home: Home, others: list[NodeId]) -> None:
-        """Spread reads over the owners, by the request's number rather than by chance."""
-        spare = [owner for owner in others if home.is_up(owner)]
-        turn = self.id % len(spare) if spare else 0
-        self.spare = spare[turn:] + spare[:turn]
-
     def _ask(self, home: Home, count: int) -> list[Effect]:
         asked, self.spare = self.spare[: max(0, count)], self.spare[max(0, count) :]
         if not asked:
@@ -154,6 +152,10 @@ class GetOp:
         if not self.waiting or (self.hedged and not home.returned):
             effects += self._repair(home)
         return effects
+
+    def _unanimous(self) -> bool:
+        """Whether all others said "same"."""
+        return all(answered is self.local for answered in self.answers.values())
 
     def _joined(self) -> list[bytes]:
         """The join of all answers, key by key."""
@@ -190,7 +192,7 @@ class GetOp:
     def _repair(self, home: Home) -> list[Effect]:
         """The final action: bring everyone who answered with less up to date."""
         self.done = True
-        if all(answered is self.local for answered in self.answers.values()):
+        if self._unanimous():
             return []
         try:
             joined = self._joined()

@@ -136,7 +136,7 @@ class Node:
         else:
             assert type(request) is m.PutRequest
             operation = PutOp(self.table.new_id(), origin, request, now)
-        return self.table.start(operation)
+        return self.table.start(operation, now)
 
     def _on_forget(self, event: e.Forget) -> list[Effect]:
         self.table.forget(event.ticket)

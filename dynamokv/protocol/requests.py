@@ -60,16 +60,17 @@ class RequestTable:
         self._next_id += 1
         return self._next_id
 
-    def start(self, operation: Operation) -> list[Effect]:
+    def start(self, operation: Operation, now: float) -> list[Effect]:
         """Take a request in."""
-        self.operations[operation.id] = operation
-        if not operation.origin.peer:
-            self.by_ticket[operation.origin.id] = operation.id
-        patience = self.home.clock.monotonic() + self.home.settings.hedge_after
-        heapq.heappush(self._timers, (min(patience, operation.deadline), operation.id))
         effects = operation.start(self.home)
         if operation.done:
-            self._drop(operation)
+            return effects
+        id = operation.id
+        self.operations[id] = operation
+        if not operation.origin.peer:
+            self.by_ticket[operation.origin.id] = id
+        patience = now + self.home.settings.hedge_after
+        heapq.heappush(self._timers, (min(patience, operation.deadline), id))
         return effects
 
     def reply(self, id: int, peer: bytes, message: Message) -> list[Effect]:

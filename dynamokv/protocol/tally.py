@@ -36,7 +36,8 @@ class Tally:
         evidence."""
         if owner in self.owners and owner not in self.yes:
             self.yes.append(owner)
-            self.failed.pop(owner, None)
+            if self.failed:
+                self.failed.pop(owner, None)
 
     def fail(self, owner: NodeId, reason: str) -> None:
         """This owner will not, as far as anyone knows."""

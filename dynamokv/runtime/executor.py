@@ -94,7 +94,10 @@ class Executor:
         self.committer = committer
         self.listener = listener
         self.counters: Counter[str] = Counter()
-        self.sender = core.home.node_id or frames.NO_SENDER
+        self._sender = core.home.node_id or frames.NO_SENDER
+        self._tag = frames.NO_TAG
+        self._head = frames.head(frames.NO_TAG, self._sender)
+        self._read = frames.FrameReader().messages
         self._outbox: dict[bytes, list[Message]] = {}
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             e.Send: self._send,
@@ -123,7 +126,10 @@ class Executor:
             self.counters["internal_errors"] += 1
             log.exception("internal error at %s; please report it", type(event).__name__)
             return
-        self.perform(effects)
+        if effects:
+            if self._tag is frames.NO_TAG:
+                self._learn_tag()
+            self.perform(effects)
 
     def perform(self, effects: list[Effect]) -> None:
         """Carry out, in order."""
@@ -155,12 +161,10 @@ class Executor:
         """A frame came in by this link or route."""
         try:
             tag, sender = frames.read_head(frame)
-            topology = self.core.home.topology
-            ours = frames.tag_of(topology.cluster_id) if topology is not None else None
-            if tag != ours and tag != frames.NO_TAG and ours is not None:
+            if tag != self._tag and tag != frames.NO_TAG and self._tag != frames.NO_TAG:
                 self._refuse_stranger(source)
                 return
-            messages = frames.read_messages(frame)
+            messages = self._read(frame)
         except ValueError as error:
             self.counters["frames_rejected"] += 1
             log.warning("dropped a malformed frame of %d bytes: %s", len(frame), error)
@@ -171,10 +175,10 @@ class Executor:
             self.transport.remember(sender, source)
             peer = sender
         self.counters["frames_received"] += 1
-        before_the_ring = tag != ours or ours is None
+        strange = tag == frames.NO_TAG or self._tag == frames.NO_TAG
         for message in messages:
-            if before_the_ring and not isinstance(message, BEFORE_THE_RING):
-                self.counters["frames_rejected"] += 1
+            if strange and not isinstance(message, BEFORE_THE_RING):
+                self.counters["frames_before_join"] += 1
                 return
             self.step(e.Received(peer, message))
 
@@ -183,7 +187,9 @@ class Executor:
         topology = self.core.home.topology
         assert topology is not None
         log.error("refused a frame of another ring than %r", topology.cluster)
-        self.transport.send(source, self._frame([m.WrongCluster(topology.cluster)], frames.NO_TAG))
+        head = frames.head(frames.NO_TAG, self._sender)
+        message = m.WrongCluster(topology.cluster)
+        self.transport.send(source, frames.encode_frame(head, [message]))
 
     def _send(self, effect: e.Send) -> None:
         messages = self._outbox.get(effect.peer)
@@ -202,15 +208,16 @@ class Executor:
         )
 
     def _send_frames(self, peer: bytes, messages: list[Message]) -> None:
+        if len(messages) == 1:
+            self._send_frame(peer, messages)
+            return
         chunk: list[Message] = []
         size = 0
         for message in messages:
             payload = _PAYLOADS.get(type(message))
             weight = MESSAGE_BYTES + (sum(map(len, payload(message))) if payload else 0)
-            if chunk and (
-                size + weight > limits.FRAME_BYTES_TARGET
-                or len(chunk) == limits.MESSAGES_PER_FRAME_MAX
-            ):
+            full = size + weight > limits.FRAME_BYTES_TARGET
+            if chunk and (full or len(chunk) == limits.MESSAGES_PER_FRAME_MAX):
                 self._send_frame(peer, chunk)
                 chunk, size = [], 0
             chunk.append(message)
@@ -218,14 +225,15 @@ class Executor:
         self._send_frame(peer, chunk)
 
     def _send_frame(self, peer: bytes, messages: list[Message]) -> None:
-        if self.transport.send(peer, self._frame(messages)):
+        if self.transport.send(peer, frames.encode_frame(self._head, messages)):
             self.counters["frames_sent"] += 1
             return
         for message in messages:
             self.step(e.Undelivered(peer, message))
 
-    def _frame(self, messages: list[Message], tag: bytes | None = None) -> bytes:
+    def _learn_tag(self) -> None:
+        """The core knows its ring, or has just learned it: frames carry its tag from now on."""
         topology = self.core.home.topology
-        if tag is None:
-            tag = frames.tag_of(topology.cluster_id) if topology is not None else frames.NO_TAG
-        return frames.encode_frame(tag, self.sender, messages)
+        if topology is not None and self._tag == frames.NO_TAG:
+            self._tag = frames.tag_of(topology.cluster_id)
+            self._head = frames.head(self._tag, self._sender)

@@ -32,29 +32,39 @@ def _refuse_tag(*_: Any) -> NoReturn:
 _REFUSED = dict.fromkeys(_KNOWN_TAGS, _refuse_tag)
 
 
-def decode(data: bytes) -> Any:
-    """The one item in ``data``.
+class Decoder:
+    """A decoder to keep, since making one costs a small message. For one thread at a time."""
 
-    Raises:
-        ValueError: not CBOR, not in the closed subset, or not exactly one item.
-    """
-    stream = BytesIO(data)
-    decoder = cbor2.CBORDecoder(
-        stream,
-        read_size=len(data) + 1,
-        max_depth=limits.CBOR_DEPTH_MAX,
-        allow_indefinite=False,
-        allow_duplicate_keys=False,
-        strict_hashable_types=True,
-        tag_hook=_refuse_tag,
-        semantic_decoders=_REFUSED,
-    )
-    try:
-        item = decoder.decode()
-    except (
-        Exception
-    ) as error:  # cbor2 raises many kinds, also from inside its hooks; all mean "not ours"
-        raise ValueError(f"not in the protocol's CBOR: {error}") from error
-    if stream.tell() != len(data):
-        raise ValueError("bytes after the end of the item")
-    return item
+    def __init__(self) -> None:
+        self._decoder = cbor2.CBORDecoder(
+            BytesIO(),
+            read_size=limits.FRAME_BYTES_TARGET,
+            max_depth=limits.CBOR_DEPTH_MAX,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+            tag_hook=_refuse_tag,
+            semantic_decoders=_REFUSED,
+        )
+
+    def decode(self, data: bytes) -> Any:
+        """The one item in ``data``.
+
+        Raises:
+            ValueError: not CBOR, not in the closed subset, or not exactly one item.
+        """
+        stream = BytesIO(data)
+        decoder = self._decoder
+        decoder.fp = stream
+        try:
+            item = decoder.decode()
+        except Exception as error:  # cbor2 raises many kinds, also out of its hooks: all mean "no"
+            raise ValueError(f"not in the protocol's CBOR: {error}") from error
+        if stream.tell() != len(data):
+            raise ValueError("bytes after the end of the item")
+        return item
+
+
+def decode(data: bytes) -> Any:
+    """``Decoder.decode``, for what is not decoded often."""
+    return Decoder().decode(data)

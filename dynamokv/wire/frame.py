@@ -41,10 +41,14 @@ def tag_of(cluster_id: ClusterId) -> bytes:
     return cluster_id[:TAG_BYTES]
 
 
-def encode_frame(tag: bytes, sender: bytes, messages: Iterable[Message]) -> bytes:
+def head(tag: bytes, sender: bytes) -> bytes:
+    """What every frame of this sender in this ring starts with."""
+    return _HEAD.pack(FRAME_VERSION, 0, tag, sender)
+
+
+def encode_frame(frame_head: bytes, messages: Iterable[Message]) -> bytes:
     """A frame of these messages."""
-    body = [(TAG_OF[type(message)], *message) for message in messages]
-    return _HEAD.pack(FRAME_VERSION, 0, tag, sender) + codec.encode(body)
+    return frame_head + codec.encode([(TAG_OF[type(msg)], *msg) for msg in messages])
 
 
 def read_head(frame: bytes) -> FrameHead:
@@ -57,10 +61,15 @@ def read_head(frame: bytes) -> FrameHead:
     return FrameHead(tag, sender)
 
 
-def read_messages(frame: bytes) -> list[Message]:
-    """The messages of a frame whose head was read. Raises ``ValueError`` for anything malformed,
-    and then for all of it."""
-    body = codec.decode(frame[_HEAD.size :])
-    if type(body) is not list or len(body) > limits.MESSAGES_PER_FRAME_MAX:
-        raise ValueError("a frame is a list of messages, and not too long")
-    return [check_message(fields) for fields in body]
+class FrameReader:
+    """Reads frames whose heads were read. One for each loop: its decoder is not for two threads."""
+
+    def __init__(self) -> None:
+        self._decode = codec.Decoder().decode
+
+    def messages(self, frame: bytes) -> list[Message]:
+        """The messages of a frame. Raises ``ValueError`` for all if one is malformed."""
+        body = self._decode(frame[_HEAD.size :])
+        if type(body) is not list or len(body) > limits.MESSAGES_PER_FRAME_MAX:
+            raise ValueError("a frame is a list of messages, and not too long")
+        return [check_message(fields) for fields in body]

@@ -31,6 +31,11 @@ FIRST_DATA_ROW: Final = b"\x00\x00\x00"
 END_OF_DATA: Final = b"\x80\x00\x00"
 """The range of all data rows, of every partition there can be."""
 
+# Local names: these are looked at for every key of every message.
+_BUCKET_MAX: Final = limits.BUCKET_NAME_BYTES_MAX
+_KEY_MAX: Final = limits.KEY_BYTES_MAX
+_END_OF_DATA_BYTE: Final = END_OF_DATA[0]
+
 
 def name_of(bucket: bytes, key: bytes) -> bytes:
     """A key inside a bucket; the bucket without a name is ``b""``."""
@@ -49,11 +54,14 @@ def partition_range(partition: int) -> tuple[bytes, bytes]:
 
 def is_name(name: bytes) -> bool:
     """Whether these bytes are what ``name_of`` makes of a bucket and a key within their limits."""
-    if not name or name[0] > limits.BUCKET_NAME_BYTES_MAX:
+    if not name or name[0] > _BUCKET_MAX:
         return False
-    return 1 <= len(name) - 1 - name[0] <= limits.KEY_BYTES_MAX
+    return 1 <= len(name) - 1 - name[0] <= _KEY_MAX
 
 
 def is_data_row(key: bytes) -> bool:
     """Whether these bytes may be the key of a row that replicas exchange."""
-    return key < END_OF_DATA and key[2:3] == b"\x01" and is_name(key[ROW_PREFIX_BYTES:])
+    rest = len(key) - ROW_PREFIX_BYTES - 1
+    if rest < 1 or key[0] >= _END_OF_DATA_BYTE or key[2] != KEYSPACE_DATA:
+        return False
+    return key[ROW_PREFIX_BYTES] <= _BUCKET_MAX and 1 <= rest - key[ROW_PREFIX_BYTES] <= _KEY_MAX

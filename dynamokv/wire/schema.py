@@ -10,7 +10,8 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from dynamokv import limits
 from dynamokv.types import NODE_ID_BYTES, Consistency
@@ -20,110 +21,109 @@ from dynamokv.wire.messages import Message
 
 U64_MAX = (1 << 64) - 1
 
-_Check: TypeAlias = Callable[[Any], bool]
+
+class Kind(NamedTuple):
+    """What one field may hold: an exact type, and a closer look where the type is not enough."""
+
+    type: type[Any]
+    check: Callable[[Any], bool] | None = None
 
 
-def _u64(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= U64_MAX
+def _at_most(limit: int) -> Callable[[Any], bool]:
+    return lambda value: len(value) <= limit
 
 
-def _level(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= Consistency.ALL
+_ONLY_BYTES = frozenset({bytes})
+_ONLY_INTEGERS = frozenset({int})
 
 
-def _flag(value: Any) -> bool:
-    return type(value) is bool
+def _blobs(value: list[Any]) -> bool:
+    return _ONLY_BYTES.issuperset(map(type, value))
 
 
-def _text(value: Any) -> bool:
-    return type(value) is str and len(value) <= limits.TEXT_BYTES_MAX
+def _values(value: list[Any]) -> bool:
+    return _blobs(value) and all(len(item) <= limits.VALUE_BYTES_MAX for item in value)
 
 
-def _blob(value: Any) -> bool:
-    return type(value) is bytes
+def _rows(value: list[Any]) -> bool:
+    for item in value:
+        if type(item) is not bytes or not row_keys.is_data_row(item):
+            return False
+    return _distinct(value)
 
 
-def _node_id(value: Any) -> bool:
-    return type(value) is bytes and len(value) == NODE_ID_BYTES
-
-
-def _blobs(value: Any) -> bool:
-    return type(value) is list and all(type(item) is bytes for item in value)
-
-
-def _u64s(value: Any) -> bool:
-    return type(value) is list and all(type(item) is int and 0 <= item <= U64_MAX for item in value)
-
-
-def _texts(value: Any) -> bool:
-    return type(value) is list and all(type(item) is str for item in value)
-
-
-def _node_ids(value: Any) -> bool:
-    return type(value) is list and all(_node_id(item) for item in value)
-
-
-def _rows(value: Any) -> bool:
-    if type(value) is not list or not all(type(item) is bytes for item in value):
-        return False
-    return all(row_keys.is_data_row(item) for item in value) and _distinct(value)
-
-
-def _names(value: Any) -> bool:
-    if type(value) is not list or not value or not all(type(item) is bytes for item in value):
-        return False
-    return all(row_keys.is_name(item) for item in value) and _distinct(value)
+def _names(value: list[Any]) -> bool:
+    for item in value:
+        if type(item) is not bytes or not row_keys.is_name(item):
+            return False
+    return bool(value) and _distinct(value)
 
 
 def _distinct(value: list[bytes]) -> bool:
     # Twice the same key in one message: the second would be decided without having seen the first.
-    return len(value) == 1 or len(set(value)) == len(value)
+    return len(value) <= 1 or len(set(value)) == len(value)
 
 
-def _values(value: Any) -> bool:
-    return type(value) is list and all(
-        type(item) is bytes and len(item) <= limits.VALUE_BYTES_MAX for item in value
-    )
+def _numbers(value: list[Any]) -> bool:
+    if not value:
+        return True
+    return _ONLY_INTEGERS.issuperset(map(type, value)) and 0 <= min(value) <= max(value) <= U64_MAX
 
 
-def _cursor(value: Any) -> bool:
-    return type(value) is bytes and len(value) <= row_keys.ROW_KEY_BYTES_MAX + 1
+def _texts(value: list[Any]) -> bool:
+    return all(type(item) is str and len(item) <= limits.TEXT_BYTES_MAX for item in value)
 
 
-def _fields(value: Any) -> bool:
-    return type(value) is list
+def _node_ids(value: list[Any]) -> bool:
+    return all(type(item) is bytes and len(item) == NODE_ID_BYTES for item in value)
 
 
-_TAGS: tuple[tuple[int, type[Any], tuple[_Check, ...]], ...] = (
-    (1, m.Replicate, (_u64, _u64, _u64, _rows, _blobs)),
-    (2, m.Replicated, (_u64,)),
-    (3, m.Fetch, (_u64, _u64, _u64, _rows, _u64s)),
-    (4, m.Fetched, (_u64, _blobs)),
-    (5, m.Same, (_u64,)),
-    (6, m.Refused, (_u64, _u64, _text)),
-    (7, m.Refresh, (_u64, _fields)),
-    (8, m.PutRequest, (_u64, _u64, _u64, _level, _flag, _flag, _u64, _names, _values, _blobs)),
-    (9, m.PutDone, (_u64, _u64, _u64, _node_ids, _flag, _node_ids, _blobs, _u64s)),
-    (10, m.GetRequest, (_u64, _u64, _u64, _level, _flag, _names)),
-    (11, m.GetDone, (_u64, _u64, _u64, _node_ids, _blobs, _blobs)),
-    (12, m.Failed, (_u64, _u64, _u64, _u64, _texts, _text)),
-    (13, m.TopologyRequest, (_u64, _text)),
-    (14, m.TopologyReply, (_u64, _fields)),
-    (15, m.JoinRequest, (_u64, _text, _node_id, _text, _text, _u64, _u64, _u64)),
-    (16, m.JoinAnswer, (_u64, _u64, _text)),
-    (17, m.Announce, (_fields,)),
-    (18, m.Scan, (_u64, _u64, _cursor)),
-    (19, m.Scanned, (_u64, _rows, _blobs, _cursor)),
-    (20, m.Filled, (_u64, _u64)),
-    (21, m.WrongCluster, (_text,)),
-    (22, m.StatusRequest, (_u64, _u64, _u64)),
-    (23, m.StatusReply, (_u64, _blob)),
+NUMBER = Kind(int)
+"""An unsigned 64-bit integer: all of a message's are looked at together."""
+
+LEVEL = Kind(int, lambda value: value <= Consistency.ALL)
+FLAG = Kind(bool)
+TEXT = Kind(str, _at_most(limits.TEXT_BYTES_MAX))
+BLOB = Kind(bytes)
+CURSOR = Kind(bytes, _at_most(row_keys.ROW_KEY_BYTES_MAX))
+NODE_ID = Kind(bytes, lambda value: len(value) == NODE_ID_BYTES)
+BLOBS = Kind(list, _blobs)
+VALUES = Kind(list, _values)
+ROWS = Kind(list, _rows)
+NAMES = Kind(list, _names)
+NUMBERS = Kind(list, _numbers)
+TEXTS = Kind(list, _texts)
+NODE_IDS = Kind(list, _node_ids)
+RECORD = Kind(list)
+"""A topology: ``ring.topology`` checks it."""
+
+_TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
+    (1, m.Replicate, (NUMBER, NUMBER, NUMBER, ROWS, BLOBS)),
+    (2, m.Replicated, (NUMBER,)),
+    (3, m.Fetch, (NUMBER, NUMBER, NUMBER, ROWS, NUMBERS)),
+    (4, m.Fetched, (NUMBER, BLOBS)),
+    (5, m.Same, (NUMBER,)),
+    (6, m.Refused, (NUMBER, NUMBER, TEXT)),
+    (7, m.Refresh, (NUMBER, RECORD)),
+    (8, m.PutRequest, (NUMBER, NUMBER, NUMBER, LEVEL, FLAG, FLAG, NUMBER, NAMES, VALUES, BLOBS)),
+    (9, m.PutDone, (NUMBER, NUMBER, NUMBER, NODE_IDS, FLAG, NODE_IDS, BLOBS, NUMBERS)),
+    (10, m.GetRequest, (NUMBER, NUMBER, NUMBER, LEVEL, FLAG, NAMES)),
+    (11, m.GetDone, (NUMBER, NUMBER, NUMBER, NODE_IDS, BLOBS, BLOBS)),
+    (12, m.Failed, (NUMBER, NUMBER, NUMBER, NUMBER, TEXTS, TEXT)),
+    (13, m.TopologyRequest, (NUMBER, TEXT)),
+    (14, m.TopologyReply, (NUMBER, RECORD)),
+    (15, m.JoinRequest, (NUMBER, TEXT, NODE_ID, TEXT, TEXT, NUMBER, NUMBER, NUMBER)),
+    (16, m.JoinAnswer, (NUMBER, NUMBER, TEXT)),
+    (17, m.Announce, (RECORD,)),
+    (18, m.Scan, (NUMBER, NUMBER, CURSOR)),
+    (19, m.Scanned, (NUMBER, ROWS, BLOBS, CURSOR)),
+    (20, m.Filled, (NUMBER, NUMBER)),
+    (21, m.WrongCluster, (TEXT,)),
+    (22, m.StatusRequest, (NUMBER, NUMBER, NUMBER)),
+    (23, m.StatusReply, (NUMBER, BLOB)),
 )
 
 TAG_OF: dict[type[Any], int] = {cls: tag for tag, cls, _ in _TAGS}
-SCHEMA: dict[int, tuple[type[Any], tuple[_Check, ...]]] = {
-    tag: (cls, checks) for tag, cls, checks in _TAGS
-}
 
 _PARALLEL: dict[type[Any], tuple[str, ...]] = {
     m.Replicate: ("keys", "records"),
@@ -138,6 +138,33 @@ also be empty."""
 _MAY_BE_EMPTY = frozenset({"digests", "contexts", "seals"})
 
 
+class _Shape:
+    """The schema of one message, prepared so that the common case runs in C.
+
+    Positions count the tag, which stands first.
+    """
+
+    __slots__ = ("checks", "cls", "numbers", "parallel", "types")
+
+    def __init__(self, cls: type[Any], kinds: tuple[Kind, ...]) -> None:
+        numbers = [at for at, kind in enumerate((NUMBER, *kinds)) if kind.type is int]
+        fields: tuple[str, ...] = cls._fields
+        parallel = _PARALLEL.get(cls, ())
+        self.cls = cls
+        self.types = (int, *(kind.type for kind in kinds))
+        self.numbers = itemgetter(*numbers, 0)
+        self.checks = [
+            (at, kind.check) for at, kind in enumerate(kinds, 1) if kind.check is not None
+        ]
+        self.parallel = [
+            (fields.index(parallel[0]) + 1, fields.index(name) + 1, name in _MAY_BE_EMPTY)
+            for name in parallel[1:]
+        ]
+
+
+_SHAPES: dict[int, _Shape] = {tag: _Shape(cls, kinds) for tag, cls, kinds in _TAGS}
+
+
 def check_message(fields: Any) -> Message:
     """A decoded CBOR item as a message.
 
@@ -146,25 +173,23 @@ def check_message(fields: Any) -> Message:
     """
     if type(fields) is not list or not fields or type(fields[0]) is not int:
         raise ValueError("a message is a list that starts with its tag")
-    found = SCHEMA.get(fields[0])
-    if found is None:
+    shape = _SHAPES.get(fields[0])
+    if shape is None:
         raise ValueError(f"unknown message tag {fields[0]}")
-    cls, checks = found
-    if len(fields) != len(checks) + 1:
-        raise ValueError(f"{cls.__name__} has {len(checks)} fields, not {len(fields) - 1}")
-    del fields[0]
-    for name, check, value in zip(cls._fields, checks, fields, strict=True):
-        if not check(value):
-            raise ValueError(f"{cls.__name__}.{name} is outside of its schema")
-    message: Message = cls._make(fields)
-    if cls in _PARALLEL:
-        _check_parallel(message, _PARALLEL[cls])
+    cls = shape.cls
+    if tuple(map(type, fields)) != shape.types:
+        raise ValueError(f"{cls.__name__} with a missing field, or one of another type")
+    numbers = shape.numbers(fields)
+    if min(numbers) < 0 or max(numbers) > U64_MAX:
+        raise ValueError(f"{cls.__name__} with a number outside of 64 bits, unsigned")
+    for at, check in shape.checks:
+        if not check(fields[at]):
+            raise ValueError(f"{cls.__name__}.{cls._fields[at - 1]} is outside of its schema")
+    for first, other, may_be_empty in shape.parallel:
+        found = len(fields[other])
+        if found != len(fields[first]) and (found or not may_be_empty):
+            raise ValueError(
+                f"{cls.__name__}.{cls._fields[other - 1]} has another length than its keys"
+            )
+    message: Message = cls._make(fields[1:])
     return message
-
-
-def _check_parallel(message: Message, names: tuple[str, ...]) -> None:
-    length = len(getattr(message, names[0]))
-    for name in names[1:]:
-        found = len(getattr(message, name))
-        if found != length and (found or name not in _MAY_BE_EMPTY):
-            raise ValueError(f"{type(message).__name__} needs {', '.join(names)} of one length")

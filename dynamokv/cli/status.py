@@ -1,0 +1,85 @@
+"""``dynamokv status``: the members of a running ring and their five essential metrics.
+
+It asks as a client, through any member. A client cannot choose who answers, but asks the members in
+turn; each answer says whose it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import dynamokv
+from dynamokv.cli.text import milliseconds, size, table
+
+HELP = "show the members of a running ring, and how they do"
+HEADINGS = (
+    "member", "address", "state", "read p99", "write p99", "cache hits", "storage used",
+    "replication lag",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "addresses", nargs="+", metavar="ADDRESS", help="host:port of a member; several: any"
+    )
+    parser.add_argument("--cluster", default="dynamokv", metavar="NAME", help="name of the ring")
+    parser.add_argument(
+        "--timeout", type=float, default=5.0, metavar="SECONDS", help="to find the ring; default: 5"
+    )
+    parser.add_argument("--json", action="store_true", help="everything, as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, and print."""
+    with dynamokv.connect(
+        arguments.addresses, cluster=arguments.cluster, timeout=arguments.timeout
+    ) as client:
+        status = client.status()
+        metrics = metrics_of_members(client, status)
+    if arguments.json:
+        print(json.dumps({"status": status, "metrics": metrics}, indent=2))
+        return 0
+    print(
+        f"ring {status['cluster']!r}, id {status['cluster_id'][:8]}, epoch {status['epoch']}: "
+        f"{len(status['members'])} members, {status['replicas']} copies of each key, "
+        f"{status['partitions']} partitions"
+    )
+    health = "healthy" if status["healthy"] else "not healthy"
+    print(f"as seen by {status['node_id'][:8]} ({status['state']}, {health})\n")
+    rows = [HEADINGS]
+    for node_id, member in status["members"].items():
+        rows.append(_row(node_id, member, metrics.get(node_id)))
+    print("\n".join(table(rows)))
+    return 0
+
+
+def metrics_of_members(
+    client: dynamokv.Client, status: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The metrics of every member that answers, by its id."""
+    up = {node_id for node_id, member in status["members"].items() if member["state"] == "up"}
+    found: dict[str, dict[str, Any]] = {}
+    for _ in range(2 * len(status["members"])):
+        answer = client.metrics()
+        found[answer["node_id"]] = answer
+        if up <= found.keys():
+            break
+    return found
+
+
+def _row(node_id: str, member: dict[str, Any], metrics: dict[str, Any] | None) -> tuple[str, ...]:
+    state = "filling" if member["filling"] else str(member["state"])
+    known = (node_id[:8], str(member["address"]), state)
+    if metrics is None:
+        return (*known, "-", "-", "-", "-", "-")
+    return (
+        *known,
+        milliseconds(metrics["read_latency_p99"]),
+        milliseconds(metrics["write_latency_p99"]),
+        f"{metrics['cache_hit_rate']:.0%}",
+        size(metrics["storage_used"]),
+        milliseconds(metrics["replication_lag"]),
+    )
