@@ -67,6 +67,11 @@ def covers(context: Context, dot: Dot) -> bool:
     return context.get(dot.actor, 0) >= dot.time
 
 
+def dominates(a: Context, b: Context) -> bool:
+    """Whether ``a`` covers all that ``b`` covers."""
+    return all(a.get(actor, 0) >= time for actor, time in b.items())
+
+
 def join_contexts(a: Context, b: Context) -> Context:
     """The pointwise maximum."""
     joined = dict(a)

@@ -68,6 +68,7 @@ async def _serve(arguments: argparse.Namespace) -> int:
 
     for number in signals:
         loop.add_signal_handler(number, stop)
+    last_words = "stopped before it had a place in a ring"
     try:
         async with dynamokv.AsyncNode(
             arguments.address,
@@ -75,10 +76,11 @@ async def _serve(arguments: argparse.Namespace) -> int:
             timeout=arguments.timeout,
             **_given(arguments),
         ) as node:
-            _announce(node)
+            print(_greeting(node), flush=True)
+            last_words = _farewell(node)
             await asyncio.Event().wait()
     except asyncio.CancelledError:
-        print("stopped: this member keeps its place in the ring", flush=True)
+        print(last_words, flush=True)
     return 0
 
 
@@ -94,12 +96,17 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _announce(node: dynamokv.AsyncNode) -> None:
+def _greeting(node: dynamokv.AsyncNode) -> str:
     status = node.status()
     states = [member["state"] for member in status["members"].values()]
-    where = f"data in {node.config.data_dir}" if node.config.data_dir else "data in memory only"
-    print(
+    return (
         f"member {node.node_id[:8]} serves at {node.address}: ring {status['cluster']!r}, "
-        f"{len(states)} members, {states.count('up')} up; {where}",
-        flush=True,
+        f"{states.count('up')} of {len(states)} members up; data in "
+        f"{node.config.data_dir or 'memory only'}"
     )
+
+
+def _farewell(node: dynamokv.AsyncNode) -> str:
+    if node.config.data_dir is None:
+        return "stopped: without --data-dir it cannot come back, and its place stays taken"
+    return f"stopped: it keeps its place, and comes back with {node.config.data_dir}"

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     health = "healthy" if status["healthy"] else "not healthy"
     print(f"as seen by {status['node_id'][:8]} ({status['state']}, {health})\n")
-    rows = [HEADINGS]
+    rows: list[tuple[str, ...]] = [HEADINGS]
     for node_id, member in status["members"].items():
         rows.append(_row(node_id, member, metrics.get(node_id)))
     print("\n".join(table(rows)))
@@ -77,9 +77,14 @@ def _row(node_id: str, member: dict[str, Any], metrics: dict[str, Any] | None) -
         return (*known, "-", "-", "-", "-", "-")
     return (
         *known,
-        milliseconds(metrics["read_latency_p99"]),
-        milliseconds(metrics["write_latency_p99"]),
+        _latency(metrics["read_latency_p99"]),
+        _latency(metrics["write_latency_p99"]),
         f"{metrics['cache_hit_rate']:.0%}",
         size(metrics["storage_used"]),
         milliseconds(metrics["replication_lag"]),
     )
+
+
+def _latency(seconds: float) -> str:
+    """Zero stands for "no calls yet"."""
+    return milliseconds(seconds) if seconds else "-"

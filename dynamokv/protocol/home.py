@@ -122,7 +122,9 @@ class Home:
 
     def mint(self, *contexts: Context) -> int:
         """A time for a new dot of this node's actor, above all of its times in these contexts."""
-        above = max((context.get(self.actor, 0) for context in contexts), default=0)
+        above = 0
+        for context in contexts:
+            above = max(above, context.get(self.actor, 0))
         return self.hybrid.tick(self.clock.wall_ms(), above)
 
     def merge(self, key: bytes, incoming: bytes) -> bytes | None:
@@ -135,19 +137,19 @@ class Home:
                 every clock along.
         """
         held = self.reader.newest(key)
-        context = records.context_of(incoming)
-        latest = max(context.values(), default=0)
+        theirs = records.check(incoming)
+        latest = max(theirs.values(), default=0)
         wall_ms = self.clock.wall_ms()
         if not self.hybrid.observe(latest, wall_ms):
             self.counters["clock_drift_refused"] += 1
             ahead = (wall_ms_of(latest) - wall_ms) / 1000
             raise ClockDrift(f"stamped {ahead:.1f} s ahead of this node's clock")
-        ours = context.get(self.actor, 0)
-        if ours and ours > (records.context_of(held).get(self.actor, 0) if held else 0):
+        ours = records.context_of(held) if held else {}
+        if theirs.get(self.actor, 0) > ours.get(self.actor, 0):
             # Somebody knows a write of mine that I do not hold: my store forgot. See node.py for
             # what follows.
             self.amnesia = True
-        joined = records.join_records(held, incoming)
+        joined = records.join_checked(held, ours, incoming, theirs)
         if joined is held:
             return None
         self.lags_ms.append(max(0, wall_ms - wall_ms_of(latest)))

@@ -52,31 +52,33 @@ class PutOp:
         """Write here and tell the other owners."""
         keys, owners = home.locate_all(self.request.names)
         if owners is None or (home.node_id not in owners and not self.records):
-            return self._end(
-                FailedCode.USAGE, "the names of one request must have this node as a common owner"
-            )
+            return self._end(FailedCode.USAGE, "the names must have this node as a common owner")
         self.starts += 1
         if self.starts > limits.RESTARTS_MAX:
             return self._end(FailedCode.INDETERMINATE, "the topology kept changing")
-        self.tally = Tally(owners, replicas_needed(self.request.level, len(owners)))
-        others = [owner for owner in owners if owner != home.node_id]
-        for owner in others:
-            if not home.is_up(owner):
-                self.tally.fail(owner, "down")
+        self.tally = tally = Tally(owners, replicas_needed(self.request.level, len(owners)))
+        others: list[NodeId] = []
+        for owner in owners:
+            if owner in home.up and owner != home.node_id:
+                others.append(owner)
+            elif owner != home.node_id:
+                tally.fail(owner, "down")
         effects: list[Effect] = []
-        if not self.records:
-            if self.tally.verdict is Verdict.LOST:
+        if self.stored:
+            tally.add(home.node_id)
+        elif not self.records:
+            if tally.verdict is Verdict.LOST:
                 return self._end(FailedCode.UNAVAILABLE, "")
-            if not self._mint(home, keys):
+            rows = self._mint(home, keys)
+            if not rows:
                 return self._finish(home)
-            rows = list(zip(self.keys, self.records, strict=True))
             effects.append(Write(rows, Written(self.id), WriteFailed(self.id, "")))
-        elif self.stored:
-            self.tally.add(home.node_id)
         budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
         message = Replicate(self.id, home.epoch, budget_ms, self.keys, self.records)
-        effects += [Send(owner, message) for owner in others if home.is_up(owner)]
-        return effects + self._settle(home)
+        for owner in others:
+            effects.append(Send(owner, message))
+        # A write that just left waits for itself; one that starts again may have all it needs.
+        return effects if self.starts == 1 else effects + self._settle(home)
 
     def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
         """An owner holds it durably; this node itself reports in the same way, as ``Written``."""
@@ -111,21 +113,23 @@ class PutOp:
             and peer not in self.tally.failed
         )
 
-    def _mint(self, home: Home, keys: list[bytes]) -> bool:
-        """Make the new record of each key; False when every key was refused."""
+    def _mint(self, home: Home, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """The new record of each key, but for the keys that are refused."""
         request = self.request
         tokens = request.contexts or [b""] * len(keys)
+        rows: list[tuple[bytes, bytes]] = []
         errors = [0] * len(keys)
         for at, (key, value, token) in enumerate(zip(keys, request.values, tokens, strict=True)):
             record = self._new_record(home, key, value, token)
             if isinstance(record, PutError):
                 errors[at] = record
-                continue
-            self.keys.append(key)
-            self.records.append(record)
+            else:
+                rows.append((key, record))
         if any(errors):
             self.errors = errors
-        return bool(self.records)
+        self.keys = [key for key, _ in rows]
+        self.records = [record for _, record in rows]
+        return rows
 
     def _new_record(self, home: Home, key: bytes, value: bytes, token: bytes) -> bytes | PutError:
         assert home.topology is not None
@@ -170,22 +174,18 @@ class PutOp:
     def _finish(self, home: Home) -> list[Effect]:
         assert home.topology is not None
         self.done = True
-        sealed = iter(
-            token_of(record, seal_of(records.context_bytes(record), key, home.topology.context_key))
-            for key, record in zip(self.keys, self.records, strict=True)
-        )
-        errors = self.errors or [0] * len(self.keys)
-        contexts = [b"" if error else next(sealed) for error in errors]
-        replicas: list[bytes] = list(self.tally.yes)
+        context_key = home.topology.context_key
+        contexts = []
+        for key, record in zip(self.keys, self.records, strict=True):
+            seal = seal_of(records.context_bytes(record), key, context_key)
+            contexts.append(token_of(record, seal))
+        if self.errors:
+            written = iter(contexts)
+            contexts = [b"" if error else next(written) for error in self.errors]
+        tally = self.tally
+        replicas: list[bytes] = list(tally.yes)
         done = PutDone(
-            self.origin.id,
-            home.epoch,
-            self.tally.needed,
-            replicas,
-            False,
-            [],
-            contexts,
-            self.errors,
+            self.origin.id, home.epoch, tally.needed, replicas, False, [], contexts, self.errors
         )
         return [answer(self.origin, done)]
 

@@ -20,6 +20,10 @@ class Verdict(Enum):
     LOST = "lost"
 
 
+# Members of an enum are found through its class each time, which costs more than the counting.
+_PENDING, _WON, _LOST = Verdict.PENDING, Verdict.WON, Verdict.LOST
+
+
 class Tally:
     """Answers of ``owners``, of which ``needed`` must say yes."""
 
@@ -48,10 +52,10 @@ class Tally:
     def verdict(self) -> Verdict:
         """Won at ``needed`` answers, lost when too few owners are left to get there."""
         if len(self.yes) >= self.needed:
-            return Verdict.WON
+            return _WON
         if len(self.owners) - len(self.failed) < self.needed:
-            return Verdict.LOST
-        return Verdict.PENDING
+            return _LOST
+        return _PENDING
 
     def failures(self) -> list[str]:
         """One line for each owner that failed, for errors."""

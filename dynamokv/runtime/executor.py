@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from operator import is_
 from typing import Any, Protocol
 
 from dynamokv import limits
@@ -97,6 +98,7 @@ class Executor:
         self._sender = core.home.node_id or frames.NO_SENDER
         self._tag = frames.NO_TAG
         self._head = frames.head(frames.NO_TAG, self._sender)
+        self._last_frame: tuple[list[Message], bytes] = ([], b"")
         self._read = frames.FrameReader().messages
         self._outbox: dict[bytes, list[Message]] = {}
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
@@ -152,10 +154,11 @@ class Executor:
             if committer is not None:
                 committer.commit()
             if not self._outbox:
-                return
+                break
             outbox, self._outbox = self._outbox, {}
             for peer, messages in outbox.items():
                 self._send_frames(peer, messages)
+        self._last_frame = ([], b"")
 
     def on_frame(self, source: bytes, frame: bytes) -> None:
         """A frame came in by this link or route."""
@@ -208,6 +211,7 @@ class Executor:
         )
 
     def _send_frames(self, peer: bytes, messages: list[Message]) -> None:
+        """Everything for one peer, in one frame or in a few."""
         if len(messages) == 1:
             self._send_frame(peer, messages)
             return
@@ -225,7 +229,12 @@ class Executor:
         self._send_frame(peer, chunk)
 
     def _send_frame(self, peer: bytes, messages: list[Message]) -> None:
-        if self.transport.send(peer, frames.encode_frame(self._head, messages)):
+        # A write goes to all owners as the very same message, so its frame is made only once.
+        last, frame = self._last_frame
+        if len(last) != len(messages) or not all(map(is_, last, messages)):
+            frame = frames.encode_frame(self._head, messages)
+            self._last_frame = (messages, frame)
+        if self.transport.send(peer, frame):
             self.counters["frames_sent"] += 1
             return
         for message in messages:
@@ -237,3 +246,4 @@ class Executor:
         if topology is not None and self._tag == frames.NO_TAG:
             self._tag = frames.tag_of(topology.cluster_id)
             self._head = frames.head(self._tag, self._sender)
+            self._last_frame = ([], b"")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -79,6 +80,7 @@ class Runtime:
         self._ticket = 0
         self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_by = math.inf
         self._linked: asyncio.Event = asyncio.Event()
         self.transport = transport
         self.executor = Executor(core, transport, committer, self)
@@ -251,18 +253,20 @@ class Runtime:
 
     def _arm(self) -> None:
         """Keep one timer, at the core's next deadline or earlier."""
-        if self.closed:
-            return
         now = self.loop.time()
+        if self.closed or self._wakes_by <= now + TICK_MIN_SECONDS:
+            return
         wait = max(self.core.next_deadline() - self.home.clock.monotonic(), TICK_MIN_SECONDS)
         if self._timer is not None:
-            if self._timer.when() <= now + wait:
+            if self._wakes_by <= now + wait:
                 return
             self._timer.cancel()
-        self._timer = self.loop.call_at(now + wait, self._tick)
+        self._wakes_by = now + wait
+        self._timer = self.loop.call_at(self._wakes_by, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
+        self._wakes_by = math.inf
         self.executor.step(e.Tick())
         self.flush()
 

@@ -73,6 +73,7 @@ def node_metrics(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
     storage = dict(runtime.committer.engine.stats())
     used = int(storage.get("storage_bytes", 0))
     return {
+        "node_id": home.node_id.hex(),
         "read_latency_p99": runtime.reads.percentile(0.99),
         "write_latency_p99": runtime.writes.percentile(0.99),
         "cache_hit_rate": float(storage.get("cache_hit_rate", 1.0)),

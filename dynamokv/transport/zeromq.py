@@ -52,6 +52,9 @@ _FAILED_HANDSHAKES = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
+_POLLIN = int(zmq.POLLIN)
+_NOBLOCK = int(zmq.NOBLOCK)
+_SNDMORE = int(zmq.SNDMORE)
 _LINK_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 
 
@@ -91,16 +94,22 @@ class _Watched:
                 self.take()
                 if self.closed:  # by what the frame brought about
                     return
+                if not self.readable():
+                    break
+            else:
+                self.loop.call_soon(self.drain)
         except zmq.Again:
-            self.drained()
-            return
+            pass
         self.drained()
-        self.loop.call_soon(self.drain)
+
+    def readable(self) -> bool:
+        """Whether a message waits. Cheaper than the exception of an attempt that finds none."""
+        events: Any = self.socket.getsockopt(zmq.EVENTS)
+        return bool(events & _POLLIN)
 
     def look_again(self) -> None:
         """After a send: the edge of an arrival may be gone."""
-        events: Any = self.socket.getsockopt(zmq.EVENTS)
-        if events & zmq.POLLIN:
+        if self.readable():
             self.loop.call_soon(self.drain)
 
     def take(self) -> None:
@@ -124,8 +133,8 @@ class _Router(_Watched):
         super().__init__(transport.loop, socket)
 
     def take(self) -> None:
-        route = self.socket.recv(zmq.NOBLOCK)
-        frame = self.socket.recv(zmq.NOBLOCK)
+        route = self.socket.recv(_NOBLOCK)
+        frame = self.socket.recv(_NOBLOCK)
         if self.socket.getsockopt(zmq.RCVMORE):
             _drop_rest(self.socket)
             self.transport.frames_rejected += 1
@@ -312,14 +321,32 @@ class ZeroMQTransport:
     def send(self, peer: bytes, frame: bytes) -> bool:
         """Queue a frame, or say False."""
         link = self._links.get(peer)
-        if link is not None and link.up:
-            return self._send_on(link, (frame,))
+        if link is not None and (link.up or self._router is None):
+            return self._send_by_link(link, frame)
+        return self._router is not None and self._send_by_route(self._router, peer, frame)
+
+    def _send_by_link(self, link: _Link, frame: bytes) -> bool:
+        try:
+            link.socket.send(frame, _NOBLOCK)
+        except zmq.Again:
+            return False
         if self._router is None:
-            return False if link is None else self._send_on(link, (frame,))
-        if self._send_on(self._router, (self._routes.get(peer, peer), frame)):
-            return True
-        self._routes.pop(peer, None)
-        return False
+            # A client is answered on its links. Members answer each other by links of their own, so
+            # that the little that comes back by this one may wait for the safety timer.
+            link.look_again()
+        return True
+
+    def _send_by_route(self, router: _Router, peer: bytes, frame: bytes) -> bool:
+        try:
+            router.socket.send(self._routes.get(peer, peer), _NOBLOCK | _SNDMORE)
+            router.socket.send(frame, _NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
+            self._routes.pop(peer, None)
+            return False
+        router.look_again()
+        return True
 
     def is_up(self, peer: bytes) -> bool:
         """Whether the link to this peer works."""
@@ -347,19 +374,6 @@ class ZeroMQTransport:
         """The part of closing that may block, for the linger of the last frames; any thread may do
         it."""
         self._context.term()
-
-    def _send_on(self, watched: _Watched, parts: tuple[bytes, ...]) -> bool:
-        socket = watched.socket
-        try:
-            for part in parts[:-1]:
-                socket.send(part, zmq.NOBLOCK | zmq.SNDMORE)
-            socket.send(parts[-1], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
-                raise
-            return False
-        watched.look_again()
-        return True
 
     def _look_at_all(self) -> None:
         self._safety = self.loop.call_later(SAFETY_SECONDS, self._look_at_all)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from struct import Struct
-from typing import NamedTuple
 
 from dynamokv import limits
 from dynamokv.types import NODE_ID_BYTES, ClusterId
@@ -27,13 +26,8 @@ NO_TAG = bytes(TAG_BYTES)
 NO_SENDER = bytes(NODE_ID_BYTES)
 
 _HEAD = Struct(">BB8s16s")
-
-
-class FrameHead(NamedTuple):
-    """What can be known of a frame without decoding it."""
-
-    tag: bytes
-    sender: bytes
+_VERSION = bytes((FRAME_VERSION, 0))
+_TAG_END = len(_VERSION) + TAG_BYTES
 
 
 def tag_of(cluster_id: ClusterId) -> bytes:
@@ -51,14 +45,13 @@ def encode_frame(frame_head: bytes, messages: Iterable[Message]) -> bytes:
     return frame_head + codec.encode([(TAG_OF[type(msg)], *msg) for msg in messages])
 
 
-def read_head(frame: bytes) -> FrameHead:
-    """The head of a frame. Raises ``ValueError`` for what is no frame of this version."""
+def read_head(frame: bytes) -> tuple[bytes, bytes]:
+    """Tag and sender of a frame. Raises ``ValueError`` for what is no frame of this version."""
     if len(frame) <= _HEAD.size:
         raise ValueError("too short for a frame")
-    version, zero, tag, sender = _HEAD.unpack_from(frame)
-    if version != FRAME_VERSION or zero:
-        raise ValueError(f"frame of version {version}, this library speaks {FRAME_VERSION}")
-    return FrameHead(tag, sender)
+    if frame[:2] != _VERSION:
+        raise ValueError(f"frame of version {frame[0]}, this library speaks {FRAME_VERSION}")
+    return frame[2:_TAG_END], frame[_TAG_END : _HEAD.size]
 
 
 class FrameReader:

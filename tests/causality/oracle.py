@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import NamedTuple
 
+from hypothesis import strategies as st
+
 from dynamokv.causality.versions import (
     EMPTY,
     Context,
@@ -35,6 +37,9 @@ keys."""
 
 Step = tuple[int, int, int, int]
 """Which operation, where, on what, and how far the clock went; any integers make a valid step."""
+
+
+STEPS = st.tuples(st.integers(0, 15), st.integers(0, 3), st.integers(0, 63), st.integers(0, 5))
 
 
 class View(NamedTuple):
@@ -180,3 +185,8 @@ def play(replicas: int, steps: Iterable[Step]) -> World:
     for step in steps:
         world.take(step)
     return world
+
+
+def worlds() -> st.SearchStrategy[World]:
+    """Any world after a few steps."""
+    return st.builds(play, st.integers(1, 4), st.lists(STEPS, max_size=40))

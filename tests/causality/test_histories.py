@@ -16,31 +16,24 @@ from hypothesis import strategies as st
 
 from dynamokv.causality.versions import EMPTY, KeyState, covers, join
 from dynamokv.wire import record as records
-from tests.causality.oracle import Step, World, play
+from tests.causality.oracle import World, worlds
 
 CAUSALITY_CASES = int(os.environ.get("CAUSALITY_CASES", "200_000"))
 SLICES = 8
-
-STEPS = st.lists(
-    st.tuples(*[st.integers(0, 15), st.integers(0, 3), st.integers(0, 63), st.integers(0, 5)]),
-    max_size=40,
-)
-WORLDS = st.builds(play, st.integers(1, 4), STEPS)
 
 
 def picked(world: World, data: st.DataObject) -> KeyState:
     return data.draw(st.sampled_from(world.views)).state
 
 
-@given(st.integers(1, 4), STEPS)
-def test_what_survives_is_what_nobody_overwrote(replicas: int, steps: list[Step]) -> None:
-    world = play(replicas, steps)
+@given(worlds())
+def test_what_survives_is_what_nobody_overwrote(world: World) -> None:
     for view in world.views:
         world.covered_exactly(view)
     world.covered_exactly(world.everything())
 
 
-@given(WORLDS, st.data())
+@given(worlds(), st.data())
 def test_join_is_a_least_upper_bound(world: World, data: st.DataObject) -> None:
     a, b, c = (picked(world, data) for _ in range(3))
     assert join(a, a) == a
@@ -51,7 +44,7 @@ def test_join_is_a_least_upper_bound(world: World, data: st.DataObject) -> None:
     assert join(both, a) == join(both, b) == both
 
 
-@given(WORLDS, st.data())
+@given(worlds(), st.data())
 def test_equal_states_have_equal_bytes(world: World, data: st.DataObject) -> None:
     a, b = picked(world, data), picked(world, data)
     one, other = join(a, b), join(b, a)
@@ -63,7 +56,7 @@ def test_equal_states_have_equal_bytes(world: World, data: st.DataObject) -> Non
     assert (records.encode(a) == records.encode(b)) == (a == b)
 
 
-@given(WORLDS, st.randoms(use_true_random=False))
+@given(worlds(), st.randoms(use_true_random=False))
 def test_any_order_of_arrival_ends_in_the_same_state(world: World, random: Random) -> None:
     """Also with messages that arrive twice."""
     views = world.views + random.choices(world.views, k=5)
@@ -74,7 +67,7 @@ def test_any_order_of_arrival_ends_in_the_same_state(world: World, random: Rando
     assert state == world.everything().state
 
 
-@given(WORLDS)
+@given(worlds())
 def test_nothing_is_lost_that_no_client_has_seen(world: World) -> None:
     nothing_is_lost(world)
 
@@ -85,6 +78,14 @@ def nothing_is_lost(world: World) -> None:
     kept = {version.dot for version in world.everything().state.versions}
     for event in world.events:
         assert event.dot in kept or any(covers(context, event.dot) for context in world.used)
+
+
+def records_agree(one: KeyState, other: KeyState) -> None:
+    """Bytes are joined by shortcuts, which must come to the same."""
+    held, joined = records.encode(one), join(one, other)
+    found = records.join_records(held, records.encode(other))
+    assert found == records.encode(joined)
+    assert (found is held) == (joined == one)
 
 
 @pytest.mark.parametrize("number", range(SLICES))
@@ -100,6 +101,7 @@ def test_campaign(number: int) -> None:
             world.take((random.choice(operations), where, what, gap))
         nothing_is_lost(world)
         world.covered_exactly(random.choice(world.views))
+        records_agree(random.choice(world.views).state, random.choice(world.views).state)
         counts += world.counts
     rarest = CAUSALITY_CASES // SLICES // 100
     assert all(counts[name] > rarest for name in ("put", "join", "restore", "siblings")), counts

@@ -15,6 +15,7 @@ from dynamokv.wire.messages import Message
 U64 = 2**64
 TAG = bytes(range(8))
 SENDER = bytes(range(16, 32))
+HEAD_BYTES = 26
 PEERS = [b"a" * 16, b"b" * 16]
 
 ROWS = [row_key(3, name_of(b"", b"k1")), row_key(3, name_of(b"users", b"k2"))]
@@ -77,7 +78,7 @@ def pack_body(body: object) -> bytes:
 
 def fields_of(message: Message) -> list[Any]:
     """A message as it travels: its tag, then its fields."""
-    (fields,) = codec.decode(pack(message)[frame.HEAD_BYTES :])
+    (fields,) = codec.decode(pack(message)[HEAD_BYTES:])
     return list(fields)
 
 

@@ -1,0 +1,149 @@
+"""One member in a process of its own, told what to do line by line.
+
+Run as a script, with its options as one JSON object in the first argument. A request is one line of
+JSON on standard input, ``{"id": 1, "do": "put", "with": ["key", "value"]}``. Each gets one line
+back, in any order: ``{"id": 1, "gave": ..., "seconds": 0.002}``, or ``"raised"`` with the name of
+the error, its text, and how many seconds the call took. Acknowledged writes of a load come as lines
+``{"acked": [key, value]}`` at the moment of their acknowledgement, so a kill cannot take them back.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import dynamokv
+
+_printing = threading.Lock()
+
+
+def say(line: dict[str, Any]) -> None:
+    """One line, whole, at once."""
+    text = json.dumps(line) + "\n"
+    with _printing:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+class Load:
+    """Threads that call for as long as the load is on, and what became of their calls."""
+
+    def __init__(self, kv: dynamokv.Node, name: str, threads: int, reads: bool) -> None:
+        self.kv = kv
+        self.name = name
+        self.calls = 0
+        self.longest = 0.0
+        self.errors: dict[str, int] = {}
+        self._on = True
+        self._reads = reads
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> dict[str, Any]:
+        """End it, and say how it went."""
+        self._on = False
+        for thread in self._threads:
+            thread.join()
+        return {"calls": self.calls, "longest": self.longest, "errors": self.errors}
+
+    def _run(self, number: int) -> None:
+        turn = 0
+        while self._on:
+            turn += 1
+            key = f"{self.name}-{number}-{turn % 200}"
+            if self._reads:
+                self._measured(lambda key=key: self.kv.get(key))  # type: ignore[misc]
+                continue
+            value = f"{turn}"
+            if self._measured(lambda key=key, value=value: self.kv.put(key, value)):  # type: ignore[misc]
+                say({"acked": [key, value]})
+
+    def _measured(self, call: Callable[[], object]) -> bool:
+        started = time.monotonic()
+        try:
+            call()
+        except dynamokv.DynamoKVError as error:
+            name = type(error).__name__
+            self.errors[name] = self.errors.get(name, 0) + 1
+            return False
+        finally:
+            self.calls += 1
+            self.longest = max(self.longest, time.monotonic() - started)
+        return True
+
+
+class Worker:
+    """What the lines may ask for."""
+
+    def __init__(self, kv: dynamokv.Node) -> None:
+        self.kv = kv
+        self.loads: dict[str, Load] = {}
+
+    def hello(self) -> dict[str, str]:
+        return {"address": self.kv.address, "node_id": self.kv.node_id}
+
+    def put(self, key: str, value: Any, **options: Any) -> dict[str, Any]:
+        receipt = self.kv.put(key, value, **options)
+        return {"acks": receipt.acks, "needed": receipt.needed, "replicas": receipt.replicas}
+
+    def get(self, key: str, **options: Any) -> Any:
+        return self.kv.get(key, **options)
+
+    def get_many(self, keys: list[str], **options: Any) -> dict[str, Any]:
+        found = self.kv.batch_get(keys, **options)
+        found.raise_for_errors()
+        return {str(key): value for key, value in found.items()}
+
+    def siblings(self, key: str) -> list[Any]:
+        return self.kv.read(key).values
+
+    def status(self) -> dict[str, Any]:
+        return self.kv.status()
+
+    def metrics(self) -> dict[str, Any]:
+        return self.kv.metrics()
+
+    def load(self, name: str, threads: int, reads: bool) -> None:
+        self.loads[name] = Load(self.kv, name, threads, reads)
+
+    def end_load(self, name: str) -> dict[str, Any]:
+        return self.loads.pop(name).stop()
+
+    def close(self) -> float:
+        started = time.monotonic()
+        self.kv.close()
+        return time.monotonic() - started
+
+    def answer(self, request: dict[str, Any]) -> None:
+        started = time.monotonic()
+        reply: dict[str, Any] = {"id": request["id"]}
+        try:
+            reply["gave"] = getattr(self, request["do"])(*request["with"], **request["options"])
+        except Exception as error:
+            reply["raised"] = [type(error).__name__, str(error)]
+        say(reply | {"seconds": time.monotonic() - started})
+
+
+def main() -> None:
+    try:
+        kv = dynamokv.join(**json.loads(sys.argv[1]))
+    except dynamokv.DynamoKVError as error:
+        say({"id": 0, "raised": [type(error).__name__, str(error)], "seconds": 0.0})
+        return
+    worker = Worker(kv)
+    say({"id": 0, "gave": worker.hello(), "seconds": 0.0})
+    for line in sys.stdin:
+        request = json.loads(line)
+        threading.Thread(target=worker.answer, args=(request,), daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
