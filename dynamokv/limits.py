@@ -106,6 +106,10 @@ CBOR_DEPTH_MAX: Final = 16
 TEXT_BYTES_MAX: Final = 1024
 """A text field of a message: addresses, zones, reasons."""
 
+DURATION_MS_MAX: Final = (1 << 44) - 1
+"""A time to live, 557 years: what is left of 64 bits beside a hybrid time's counter, so that the
+expiry that it is added to the clock for still fits."""
+
 # --- requests -------------------------------------------------------------------------------------
 
 IN_FLIGHT_MAX: Final = 16_384

@@ -7,11 +7,11 @@ Any thread may use it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from dynamokv.api import calls
-from dynamokv.api.calls import Call, Key, Level, Scope
+from dynamokv.api.calls import Call, Items, Key, Level, Scope
 from dynamokv.api.receipts import BatchResult, Entry, Receipt
 from dynamokv.api.resolvers import Resolver
 from dynamokv.api.session import Session
@@ -123,7 +123,7 @@ class BlockingStore:
 
     def batch_put(
         self,
-        items: Mapping[Key, Any] | Iterable[tuple[Key, Any]],
+        items: Items,
         *,
         ttl: float | None = None,
         consistency: Level | None = None,

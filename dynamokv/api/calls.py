@@ -22,10 +22,14 @@ from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.context import SEAL_BYTES, token_of
-from dynamokv.wire.schema import U64_MAX
 
 Key: TypeAlias = str | bytes
 Level: TypeAlias = Consistency | str | int
+Items: TypeAlias = (
+    Mapping[str, Any] | Mapping[bytes, Any] | Mapping[Key, Any] | Iterable[tuple[Key, Any]]
+)
+"""A mapping is invariant in its keys, so each kind has to be named."""
+
 T = TypeVar("T")
 
 Call: TypeAlias = Generator[Any, Any, T]
@@ -132,12 +136,12 @@ def get(
     """The value, siblings resolved."""
     name = scope.name(key)
     level = scope.level_of(consistency)
-    if level == Consistency.ONE:
+    # Only ``keep_all`` hands a context out, and the local short cut has none to give.
+    sealed = scope.resolver is keep_all
+    if level == Consistency.ONE and not sealed:
         record = session.read_here(name)
         if record is not None:
             return _value(scope, record, default, _NO_SEAL)
-    # Only ``keep_all`` hands a context out.
-    sealed = scope.resolver is keep_all
     reply = yield m.GetRequest(0, 0, scope.budget_of(timeout), level, sealed, [name])
     if type(reply) is not m.GetDone:
         raise error_of(reply)
@@ -304,13 +308,11 @@ def batch_get(
     return result
 
 
-def batch_put(
-    session: Session, options: Writing, items: Mapping[Key, Any] | Iterable[tuple[Key, Any]]
-) -> Call[BatchResult[Receipt]]:
+def batch_put(session: Session, options: Writing, items: Items) -> Call[BatchResult[Receipt]]:
     """Write many keys; where one is given twice, the last value counts."""
     result: BatchResult[Receipt] = BatchResult()
     values: dict[Key, bytes] = {}
-    given = dict(items)
+    given: dict[Key, Any] = dict(items)  # type: ignore[arg-type]
     names = _names(options.scope, given, result)
     for key in names:
         try:
@@ -432,4 +434,4 @@ def _hex(ids: list[bytes]) -> tuple[str, ...]:
 def _milliseconds(name: str, seconds: float) -> int:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
         raise errors.UsageError(f"{name} must be a positive number of seconds, not {seconds!r}")
-    return max(1, min(round(seconds * 1000), U64_MAX >> 20))
+    return max(1, min(round(seconds * 1000), limits.DURATION_MS_MAX))

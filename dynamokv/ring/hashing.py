@@ -1,4 +1,4 @@
-"""Where keys, members and actors stand: the fixed hashes of the ring.
+"""Where keys and members stand: the fixed hashes of the ring.
 
 A *position* is an unsigned 64-bit integer on a circle. Keys and virtual nodes stand on the same
 circle, hashed with the seed of the cluster, so that two clusters spread the same keys differently
@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from xxhash import xxh3_64_digest, xxh3_64_intdigest
+from xxhash import xxh3_64_intdigest
 
-from dynamokv.types import Actor, NodeId
+from dynamokv.types import NodeId
 
 POSITION_BITS: Final = 64
 
@@ -63,16 +63,3 @@ def tokens_of(node_id: NodeId, seed: int, count: int) -> tuple[int, ...]:
     return tuple(
         xxh3_64_intdigest(node_id + number.to_bytes(4, "big"), seed) for number in range(count)
     )
-
-
-def actor_of(node_id: NodeId, storage_epoch: int) -> Actor:
-    """The name under which a member mints dots in one life of its disk.
-
-    Eight bytes instead of the whole pair, because every version carries them. That two of k actors
-    in a ring's history are equal has a chance of about k^2 / 2^65: 3e-12 for ten thousand.
-
-    Args:
-        node_id: 16 bytes.
-        storage_epoch: 0 to 2^64 - 1; a new one for each life of the disk.
-    """
-    return Actor(xxh3_64_digest(node_id + storage_epoch.to_bytes(8, "big")))

@@ -1,20 +1,32 @@
-"""A loop on a thread of its own, for the blocking faces, and the way a call gets there and back.
+"""Threads: a loop on one of its own for the blocking faces, the way a call gets there and back, and
+jobs that may block.
 
-The hand-over is one ``call_soon_threadsafe`` and one lock: three times cheaper than
-``run_coroutine_threadsafe``, which makes a task, two futures and a condition for every call.
+Rules:
+    - The hand-over is one ``call_soon_threadsafe`` and one lock: three times cheaper than
+      ``run_coroutine_threadsafe``, which makes a task, two futures and a condition for every call.
+    - What is handed over before ``stop`` runs before the loop ends; whoever comes later is told so.
+      Nobody waits for a loop that is gone.
+    - Jobs that may block get a daemon thread each, never asyncio's pool: that one refuses work once
+      the interpreter shuts down, which is when a member that was not closed closes, and the
+      application's ``asyncio.run`` would wait for it for as long as a disk is stuck.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from dynamokv import limits
 from dynamokv.errors import ClosedError
 from dynamokv.wire.messages import Message
 
 T = TypeVar("T")
+
+CLOSED = "this handle was closed: open a new one"
 
 
 class Handoff:
@@ -45,7 +57,7 @@ class Handoff:
 
     def wait(self, seconds: float) -> Message:
         """Called by the waiting thread. Raises ``TimeoutError`` when the loop does not answer."""
-        if not self._lock.acquire(timeout=seconds):
+        if not self._lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)):
             raise TimeoutError
         self._lock.release()
         if self._error is not None:
@@ -59,21 +71,40 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        self._gate = threading.Lock()
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there, and wait for it."""
-        try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
-        except RuntimeError as error:
-            coroutine.close()
-            raise ClosedError("this handle was closed: open a new one") from error
 
     @property
     def alive(self) -> bool:
         """Whether there is a loop to hand work to; not in a forked child."""
         return self._thread.is_alive()
+
+    def post(self, callback: Callable[..., object], *arguments: Any) -> None:
+        """Have the loop call this soon. Raises ``ClosedError`` after ``stop``."""
+        with self._gate:
+            if self._stopping:
+                raise ClosedError(CLOSED)
+            self.loop.call_soon_threadsafe(callback, *arguments)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there, and wait for it. Given up (Ctrl-C), it is cancelled there."""
+        try:
+            with self._gate:
+                if self._stopping:
+                    raise ClosedError(CLOSED)
+                future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except ClosedError:
+            coroutine.close()
+            raise
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise ClosedError(CLOSED) from None
+        except BaseException:
+            future.cancel()
+            raise
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a plain function there, and wait for it."""
@@ -84,16 +115,66 @@ class LoopThread:
         return self.run(run())
 
     def stop(self) -> None:
-        """End the loop and the thread."""
+        """End the loop and the thread; whatever still runs there is cancelled."""
         if not self._thread.is_alive():
             return
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(timeout=1.0)
+        with self._gate:
+            if not self._stopping:
+                self._stopping = True
+                self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=limits.CLOSE_SECONDS_MAX)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
         finally:
+            left = asyncio.all_tasks(self.loop)
+            for task in left:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
+
+
+async def in_thread(
+    name: str, job: Callable[[], T], abandoned: Callable[[T], None] = lambda _: None
+) -> T:
+    """Run what may block in a thread of its own. Cancelled, it goes on by itself, and its result
+    goes to ``abandoned``."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.done():
+            if error is None:
+                _start("dynamokv-abandoned", lambda: abandoned(result))  # type: ignore[arg-type]
+        elif error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]
+
+    def work() -> None:
+        result: T | None = None
+        error: BaseException | None = None
+        try:
+            result = job()
+        except BaseException as raised:  # whoever waits for the job gets it
+            error = raised
+        try:
+            loop.call_soon_threadsafe(settle, result, error)
+        except RuntimeError:  # the loop is gone, and with it whoever waited
+            if error is None:
+                abandoned(result)  # type: ignore[arg-type]
+
+    _start(name, work)
+    return await done
+
+
+def _start(name: str, job: Callable[[], None]) -> None:
+    try:
+        threading.Thread(target=job, name=name, daemon=True).start()
+    except RuntimeError:
+        # From Python 3.12 on, an interpreter that shuts down starts no more threads.
+        with contextlib.suppress(Exception):
+            job()

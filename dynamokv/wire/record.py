@@ -92,7 +92,7 @@ def check(record: bytes) -> Context:
         value_at += length
         if flags > TOMBSTONE or (flags and length):
             raise ValueError("record with a malformed version")
-        if context.get(actor, 0) < time or (actor, time) <= last:
+        if not 0 < time <= context.get(actor, 0) or (actor, time) <= last:
             raise ValueError("record with a dot outside of its context, or out of order")
         last = (actor, time)
     if value_at != size:

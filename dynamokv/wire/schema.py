@@ -82,6 +82,7 @@ NUMBER = Kind(int)
 """An unsigned 64-bit integer: all of a message's are looked at together."""
 
 LEVEL = Kind(int, lambda value: value <= Consistency.ALL)
+DURATION = Kind(int, lambda value: value <= limits.DURATION_MS_MAX)
 FLAG = Kind(bool)
 TEXT = Kind(str, _at_most(limits.TEXT_BYTES_MAX))
 BLOB = Kind(bytes)
@@ -105,7 +106,7 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     (5, m.Same, (NUMBER,)),
     (6, m.Refused, (NUMBER, NUMBER, TEXT)),
     (7, m.Refresh, (NUMBER, RECORD)),
-    (8, m.PutRequest, (NUMBER, NUMBER, NUMBER, LEVEL, FLAG, FLAG, NUMBER, NAMES, VALUES, BLOBS)),
+    (8, m.PutRequest, (NUMBER, NUMBER, NUMBER, LEVEL, FLAG, FLAG, DURATION, NAMES, VALUES, BLOBS)),
     (9, m.PutDone, (NUMBER, NUMBER, NUMBER, NODE_IDS, FLAG, NODE_IDS, BLOBS, NUMBERS)),
     (10, m.GetRequest, (NUMBER, NUMBER, NUMBER, LEVEL, FLAG, NAMES)),
     (11, m.GetDone, (NUMBER, NUMBER, NUMBER, NODE_IDS, BLOBS, BLOBS)),
@@ -192,4 +193,6 @@ def check_message(fields: Any) -> Message:
                 f"{cls.__name__}.{cls._fields[other - 1]} has another length than its keys"
             )
     message: Message = cls._make(fields[1:])
+    if type(message) is m.PutRequest and message.delete and any(message.values):
+        raise ValueError("PutRequest.values has a value for a tombstone")
     return message

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamokv.ring.hashing import actor_of, partition_of, tokens_of
+from dynamokv.ring.hashing import partition_of, tokens_of
 from dynamokv.ring.placement import place
 from dynamokv.ring.topology import Topology
 from dynamokv.types import NodeId
@@ -40,12 +40,6 @@ def test_partition_of(key: bytes, seed: int, partitions: int, partition: int) ->
 def test_tokens_of() -> None:
     assert tokens_of(NODE, 7, 3) == (0x1F250EA7ECE22DFF, 0x83534218D279BF6C, 0x277219F68A2CA7C9)
     assert tokens_of(NODE, 7, 300)[299] == 0xDB9BA781FB57FF9E
-
-
-def test_actor_of() -> None:
-    assert actor_of(NODE, 0).hex() == "3d25df1853f3f90a"
-    assert actor_of(NODE, 1).hex() == "e5cc17ad16e64742"
-    assert actor_of(NODE, 2**64 - 1).hex() == "846daa824a65ee9d"
 
 
 RINGS: list[tuple[Topology, str]] = [

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from dynamokv.ring.hashing import (
     POSITIONS,
-    actor_of,
     partition_of,
     partition_shift,
     position_of,
@@ -62,10 +61,3 @@ def test_more_tokens_keep_the_first_ones(node: NodeId, seed: int, count: int) ->
     assert len(tokens) == count
     assert all(0 <= token < POSITIONS for token in tokens)
     assert tokens_of(node, seed, count + 50)[:count] == tokens
-
-
-def test_each_life_of_each_disk_is_another_actor() -> None:
-    actors = {actor_of(node_id(n), epoch) for n in range(20) for epoch in range(20)}
-    assert len(actors) == 400
-    assert {len(actor) for actor in actors} == {8}
-    assert len(actor_of(node_id(0), 2**64 - 1)) == 8

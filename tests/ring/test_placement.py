@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dynamokv import limits
 from dynamokv.ring.hashing import tokens_of
 from dynamokv.ring.placement import place
 from dynamokv.ring.topology import Topology
@@ -22,8 +23,8 @@ from tests.ring.rings import copies, member, node_id, primaries, ring, topology
 COPIES = 256 * 3
 
 PIGEONHOLES = {85: 10, 94: 9, 95: 9}
-"""Member counts from 3 to 100 where no placement at all keeps the bound of 1.10, and the least
-maximum that is possible: 95 members that own 8 copies each own 760 of 768."""
+"""Member counts from 3 to 100 where no placement of 256 partitions keeps the bound of 1.10, and the
+least maximum that is possible: 95 members that own 8 copies each own 760 of 768."""
 
 
 # --- load -----------------------------------------------------------------------------------------
@@ -38,6 +39,16 @@ def test_nobody_owns_more_than_a_tenth_above_the_mean(family: int) -> None:
         assert sum(loads.values()) == COPIES
         assert len(loads) == count
         assert max(loads.values()) <= bound, f"{count} members"
+
+
+@pytest.mark.parametrize("family", range(2))
+def test_at_the_default_nobody_ever_owns_more_than_a_tenth_above_the_mean(family: int) -> None:
+    partitions = limits.PARTITIONS_DEFAULT
+    for count in range(3, 101):
+        loads = copies(place(ring(count, partitions=partitions, family=family)))
+        mean = Fraction(partitions * 3, count)
+        assert len(loads) == count
+        assert max(loads.values()) <= mean * Fraction("1.10"), f"{count} members"
 
 
 def test_the_pigeonholes_are_no_excuse() -> None:

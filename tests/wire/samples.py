@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Any
 
@@ -106,13 +107,14 @@ _HEAD = Struct(">BBHH")
 _ENTRY = Struct(">8sQ")
 _VERSION = Struct(">8sQBQI")
 
+Entries = Sequence[tuple[bytes, int]]
 RawVersion = tuple[bytes, int, int, int, int]
 """Actor, time, flags, expires_ms, length."""
 
 
 def raw_record(
-    context: list[tuple[bytes, int]],
-    versions: list[RawVersion],
+    context: Entries,
+    versions: Sequence[RawVersion],
     values: bytes = b"",
     version: int = 1,
     zero: int = 0,

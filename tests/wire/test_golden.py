@@ -6,6 +6,7 @@ table and to ``frame-v1.bin``; or make a new version number and a new file besid
 
 from __future__ import annotations
 
+from enum import IntEnum
 from pathlib import Path
 from typing import get_args
 
@@ -95,7 +96,7 @@ def test_every_message_has_one_tag() -> None:
         (Consistency, {"QUORUM": 0, "ONE": 1, "TWO": 2, "ALL": 255}),
     ],
 )
-def test_numbers_on_the_wire_are_append_only(enum: type, numbers: dict[str, int]) -> None:
+def test_numbers_on_the_wire_are_append_only(enum: type[IntEnum], numbers: dict[str, int]) -> None:
     assert {name: int(member) for name, member in enum.__members__.items()} == numbers
 
 

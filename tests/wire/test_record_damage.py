@@ -8,7 +8,7 @@ import pytest
 
 from dynamokv.causality.versions import EMPTY, Dot, KeyState, Version
 from dynamokv.wire import record as records
-from tests.wire.samples import STATE, A, B, C, RawVersion, raw_record
+from tests.wire.samples import STATE, A, B, C, Entries, RawVersion, raw_record
 
 LONE = KeyState((Version(Dot(B, 300), b"value", expires_ms=5),), {B: 300})
 DELETED = KeyState((Version(Dot(B, 300), b"", tombstone=True),), {A: 2, B: 300})
@@ -145,7 +145,7 @@ def test_malformed(data: bytes) -> None:
     ],
 )
 def test_well_formed(
-    context: list[tuple[bytes, int]], versions: list[RawVersion], values: bytes
+    context: Entries, versions: list[RawVersion], values: bytes
 ) -> None:
     assert accepted(raw_record(context, versions, values))
 

@@ -93,7 +93,8 @@ def test_no_message_has_a_field_more_or_less(message: Message) -> None:
     for at in range(len(good)):
         refuse(good[:at] + good[at + 1 :])
         refuse(good[:at])
-    for more in (0, None, b"", [], good[-1]):
+    extra: list[Any] = [0, None, b"", [], good[-1]]
+    for more in extra:
         refuse([*good, more])
 
 

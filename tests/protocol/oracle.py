@@ -1,0 +1,126 @@
+"""What must hold whatever fails: watches every step of a cluster and knows the true history.
+
+Knows of each minted version whom it had the right to overwrite, because its coordinator or the
+client that asked for it really held them. From that:
+
+1. A context never covers a version that nobody on the way had seen (what an actor with amnesia, or
+   a forgotten write, would do).
+2. A read that starts after an acknowledged write sees it or what replaced it.
+3. In the end every acknowledged write is there or was overwritten by somebody who had seen it, and
+   so is every other version that the final context covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from dynamokv.causality.versions import Context, Dot, covers, dominates, join_contexts
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.effects import Effect, Event
+from dynamokv.types import Actor
+from dynamokv.wire import record as records
+from dynamokv.wire.messages import GetDone, PutDone
+from tests.protocol.process import Process
+
+_TOKEN_HEAD = 9
+
+
+class Asked(NamedTuple):
+    """One put of the workload; its value is like no other."""
+
+    key: bytes
+    value: bytes
+    seen: Context | None
+
+
+class Minted(NamedTuple):
+    """One write, as a coordinator named it, and the writes that it had the right to overwrite."""
+
+    dot: Dot
+    value: bytes
+    saw: frozenset[Dot]
+
+
+def context_in(token: bytes) -> Context:
+    return records.decode_context(token[_TOKEN_HEAD:])
+
+
+class Oracle:
+    """``watch`` is for ``Cluster.watchers``; the workload reports the rest.
+
+    Attributes:
+        durable: whether acknowledged writes survive every crash; otherwise only rule 1 and the
+            second half of rule 3 are held.
+    """
+
+    def __init__(self, *, durable: bool = True) -> None:
+        self.durable = durable
+        self.asked: dict[bytes, Asked] = {}
+        self.minted: dict[bytes, list[Minted]] = {}
+        self.acknowledged: dict[bytes, Context] = {}
+        self.acknowledged_values: dict[bytes, set[bytes]] = {}
+        self.reads = self.writes = 0
+
+    def watch(self, process: Process, _: Event | None, effects: list[Effect]) -> None:
+        for effect in effects:
+            if type(effect) is e.Write and type(effect.then) is e.Written:
+                for key, record in effect.rows:
+                    held = process.store.newest(key)
+                    self._mint(process.home.actor, key, record, held)
+
+    def _mint(self, actor: Actor, key: bytes, record: bytes, held: bytes | None) -> None:
+        state = records.decode(record)
+        dot = Dot(actor, state.context[actor])
+        value = next(version.value for version in state.versions if version.dot == dot)
+        seen = self.asked[value].seen
+        here: Context = records.context_of(held) if held else {}
+        known = here if seen is None else join_contexts(here, seen)
+        before = self.minted.setdefault(key, [])
+        for other in before:
+            assert other.dot != dot, f"two writes have the name {dot}"
+            assert covers(known, other.dot) or not covers(state.context, other.dot), (
+                f"{value!r} claims to have seen {other.value!r}"
+            )
+        may_replace = here if seen is None else seen
+        saw = frozenset(other.dot for other in before if covers(may_replace, other.dot))
+        before.append(Minted(dot, value, saw))
+
+    def must_see(self, key: bytes) -> Context:
+        """What a read of this row that starts now has to know."""
+        return self.acknowledged.get(key, {})
+
+    def on_put(self, asked: Asked, row_key: bytes, done: PutDone) -> None:
+        """A write was acknowledged at QUORUM."""
+        self.writes += 1
+        context = context_in(done.contexts[0])
+        known = self.acknowledged.get(row_key, {})
+        self.acknowledged[row_key] = join_contexts(known, context)
+        self.acknowledged_values.setdefault(row_key, set()).add(asked.value)
+        assert any(
+            one.value == asked.value and covers(context, one.dot) for one in self.minted[row_key]
+        )
+
+    def on_get(self, must_see: Context, done: GetDone) -> None:
+        """A QUORUM read ended."""
+        self.reads += 1
+        record = done.records[0]
+        found: Context = records.context_of(record) if record else {}
+        if self.durable:
+            assert dominates(found, must_see), f"read {found}, after {must_see} was acknowledged"
+
+    def at_the_end(self, row_key: bytes, copies: Iterable[bytes | None]) -> None:
+        """All copies of a row, when everything has healed and was repaired."""
+        first, *others = copies
+        assert all(other == first for other in others), "copies differ"
+        state = records.decode(first) if first else records.decode(records.encode(((), {})))
+        present = {version.dot for version in state.versions}
+        minted = self.minted.get(row_key, [])
+        acknowledged = self.acknowledged_values.get(row_key, set())
+        for one in minted:
+            if not covers(state.context, one.dot):
+                assert not self.durable or one.value not in acknowledged, f"lost {one.value!r}"
+            elif one.dot not in present:
+                assert any(
+                    one.dot in other.saw and covers(state.context, other.dot) for other in minted
+                ), f"{one.value!r} was erased by nobody who had seen it"
