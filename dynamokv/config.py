@@ -108,8 +108,8 @@ class NodeConfig:
     members start together."""
 
     sibling_cap: int = limits.SIBLINGS_MAX
-    """Siblings of one key beyond which a put without context is refused: somebody writes and never
-    merges."""
+    """Siblings of one key beyond which a put with an old context is refused: somebody writes and
+    never merges."""
 
     max_clock_drift: float = limits.CLOCK_DRIFT_MAX_MS / 1000
     """Seconds a peer's stamp may be ahead before its message is refused and counted."""

@@ -41,17 +41,13 @@ BATCH_GROUP_ITEMS: Final = 512
 # --- versions -------------------------------------------------------------------------------------
 
 SIBLINGS_MAX: Final = 64
-"""Default of ``sibling_cap``: a put without context that would pass it is refused. Repair is never
-refused."""
+"""Default of ``sibling_cap``: a put with an old context that would pass it is refused. Repair is
+never refused."""
 
 RECORD_BYTES_MAX: Final = 8 * MiB
 """All siblings of a key together, at a put; the same rule as ``SIBLINGS_MAX``, in bytes. Three
 owners that each reach it while cut off from each other still join into a record that fits
 ``FRAME_BYTES_MAX``."""
-
-CONTEXT_ENTRIES_MAX: Final = 1024
-"""Actors in one context. An actor is a node's disk life, so hundreds would already be a broken
-deployment."""
 
 CLOCK_DRIFT_MAX_MS: Final = 10_000
 """A stamp further ahead than this is refused, so that one bad clock cannot drag every other into
@@ -107,8 +103,8 @@ TEXT_BYTES_MAX: Final = 1024
 """A text field of a message: addresses, zones, reasons."""
 
 DURATION_MS_MAX: Final = (1 << 44) - 1
-"""A time to live, 557 years: what is left of 64 bits beside a hybrid time's counter, so that the
-expiry that it is added to the clock for still fits."""
+"""A time to live; 557 years. As many bits as a hybrid time has for milliseconds, so that an expiry,
+which is a moment plus this, always fits its 64 bits."""
 
 # --- requests -------------------------------------------------------------------------------------
 

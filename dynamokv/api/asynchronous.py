@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from dynamokv.api import calls
+from dynamokv.api import batches, calls
 from dynamokv.api.calls import Call, Items, Key, Level, Scope
 from dynamokv.api.receipts import BatchResult, Entry, Receipt
 from dynamokv.api.resolvers import Resolver
@@ -114,7 +114,7 @@ class AsyncStore:
     ) -> BatchResult[Any]:
         """The values of many keys; a key that fails stands in ``.errors`` and fails alone."""
         return await self._run(
-            calls.batch_get(self._session, self._scope, keys, default, consistency, timeout)
+            batches.batch_get(self._session, self._scope, keys, default, consistency, timeout)
         )
 
     async def batch_put(
@@ -129,7 +129,7 @@ class AsyncStore:
         """Write many keys, a mapping or pairs; a key that fails stands in ``.errors`` and fails
         alone."""
         options = calls.writing(self._scope, ttl, consistency, sloppy, timeout)
-        return await self._run(calls.batch_put(self._session, options, items))
+        return await self._run(batches.batch_put(self._session, options, items))
 
     async def batch_delete(
         self,
@@ -141,7 +141,7 @@ class AsyncStore:
     ) -> BatchResult[Receipt]:
         """Delete many keys; a key that fails stands in ``.errors`` and fails alone."""
         options = calls.writing(self._scope, None, consistency, sloppy, timeout)
-        return await self._run(calls.batch_delete(self._session, options, keys))
+        return await self._run(batches.batch_delete(self._session, options, keys))
 
     def bucket(
         self,

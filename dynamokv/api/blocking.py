@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from dynamokv.api import calls
+from dynamokv.api import batches, calls
 from dynamokv.api.calls import Call, Items, Key, Level, Scope
 from dynamokv.api.receipts import BatchResult, Entry, Receipt
 from dynamokv.api.resolvers import Resolver
@@ -118,7 +118,7 @@ class BlockingStore:
     ) -> BatchResult[Any]:
         """The values of many keys; a key that fails stands in ``.errors`` and fails alone."""
         return self._run(
-            calls.batch_get(self._session, self._scope, keys, default, consistency, timeout)
+            batches.batch_get(self._session, self._scope, keys, default, consistency, timeout)
         )
 
     def batch_put(
@@ -133,7 +133,7 @@ class BlockingStore:
         """Write many keys, a mapping or pairs; a key that fails stands in ``.errors`` and fails
         alone."""
         options = calls.writing(self._scope, ttl, consistency, sloppy, timeout)
-        return self._run(calls.batch_put(self._session, options, items))
+        return self._run(batches.batch_put(self._session, options, items))
 
     def batch_delete(
         self,
@@ -145,7 +145,7 @@ class BlockingStore:
     ) -> BatchResult[Receipt]:
         """Delete many keys; a key that fails stands in ``.errors`` and fails alone."""
         options = calls.writing(self._scope, None, consistency, sloppy, timeout)
-        return self._run(calls.batch_delete(self._session, options, keys))
+        return self._run(batches.batch_delete(self._session, options, keys))
 
     def bucket(
         self,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from dynamokv import errors, limits
-from dynamokv.api.receipts import BatchResult, Entry, Receipt
+from dynamokv.api.receipts import Entry, Receipt
 from dynamokv.api.resolvers import Resolver, keep_all, latest, resolver_of
 from dynamokv.api.values import CBOR, decode_value, encode_value
 from dynamokv.ports import Serializer
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 Call: TypeAlias = Generator[Any, Any, T]
 
-_NO_SEAL = bytes(SEAL_BYTES)
+NO_SEAL = bytes(SEAL_BYTES)
 
 
 class Session(Protocol):
@@ -141,11 +141,11 @@ def get(
     if level == Consistency.ONE and not sealed:
         record = session.read_here(name)
         if record is not None:
-            return _value(scope, record, default, _NO_SEAL)
+            return value_of(scope, record, default, NO_SEAL)
     reply = yield m.GetRequest(0, 0, scope.budget_of(timeout), level, sealed, [name])
     if type(reply) is not m.GetDone:
         raise error_of(reply)
-    return _value(scope, reply.records[0], default, reply.seals[0] if reply.seals else _NO_SEAL)
+    return value_of(scope, reply.records[0], default, reply.seals[0] if reply.seals else NO_SEAL)
 
 
 def read(
@@ -168,7 +168,8 @@ def read(
     return Entry(values=_live(scope, record), receipt=receipt, resolve=scope.show, default=default)
 
 
-def _value(scope: Scope, record: bytes, default: Any, seal: bytes) -> Any:
+def value_of(scope: Scope, record: bytes, default: Any, seal: bytes) -> Any:
+    """The value in a record as the bucket's resolver shows it, or the default."""
     if not record:
         return default
     values = records.live_values(record, time.time_ns() // 1_000_000)
@@ -261,7 +262,7 @@ def _write(options: Writing, name: bytes, data: bytes, context: bytes | None) ->
         raise error_of(reply)
     if reply.errors:
         raise put_error(reply.errors[0])
-    return _receipt(reply, 0, time.perf_counter() - started)
+    return receipt_of(reply, 0, time.perf_counter() - started)
 
 
 def _checked_context(context: object) -> bytes:
@@ -270,117 +271,6 @@ def _checked_context(context: object) -> bytes:
             f"a context is bytes from read() or a receipt, not {type(context).__name__}"
         )
     return context
-
-
-# --- batches --------------------------------------------------------------------------------------
-
-
-def batch_get(
-    session: Session,
-    scope: Scope,
-    keys: Iterable[Key],
-    default: Any,
-    consistency: Level | None,
-    timeout: float | None,
-) -> Call[BatchResult[Any]]:
-    """The values of many keys."""
-    level, budget_ms = scope.level_of(consistency), scope.budget_of(timeout)
-    result: BatchResult[Any] = BatchResult()
-    names = _names(scope, keys, result)
-    wanted = list(names)
-    groups = session.group([names[key] for key in wanted], [0] * len(wanted))
-    requests = [
-        m.GetRequest(
-            0, 0, budget_ms, level, scope.resolver is keep_all, [names[wanted[at]] for at in group]
-        )
-        for group in groups
-    ]
-    for group, reply in zip(groups, (yield requests), strict=True):
-        for position, at in enumerate(group):
-            if type(reply) is not m.GetDone:
-                result.errors[wanted[at]] = error_of(reply)
-                continue
-            seal = reply.seals[position] if reply.seals else _NO_SEAL
-            try:
-                result[wanted[at]] = _value(scope, reply.records[position], default, seal)
-            except errors.DynamoKVError as error:
-                result.errors[wanted[at]] = error
-    return result
-
-
-def batch_put(session: Session, options: Writing, items: Items) -> Call[BatchResult[Receipt]]:
-    """Write many keys; where one is given twice, the last value counts."""
-    result: BatchResult[Receipt] = BatchResult()
-    values: dict[Key, bytes] = {}
-    given: dict[Key, Any] = dict(items)  # type: ignore[arg-type]
-    names = _names(options.scope, given, result)
-    for key in names:
-        try:
-            values[key] = encode_value(given[key], options.scope.serializer)
-        except errors.UsageError as error:
-            result.errors[key] = error
-    return (yield from _batch_write(session, options, names, values, result))
-
-
-def batch_delete(
-    session: Session, options: Writing, keys: Iterable[Key]
-) -> Call[BatchResult[Receipt]]:
-    """Write many tombstones."""
-    result: BatchResult[Receipt] = BatchResult()
-    names = _names(options.scope, keys, result)
-    options = replace(options, delete=True, ttl_ms=0)
-    return (yield from _batch_write(session, options, names, dict.fromkeys(names, b""), result))
-
-
-def _batch_write(
-    session: Session,
-    options: Writing,
-    names: dict[Key, bytes],
-    values: dict[Key, bytes],
-    result: BatchResult[Receipt],
-) -> Call[BatchResult[Receipt]]:
-    started = time.perf_counter()
-    keys = list(values)
-    groups = session.group([names[key] for key in keys], [len(values[key]) for key in keys])
-    requests = [
-        options.request([names[keys[at]] for at in group], [values[keys[at]] for at in group], [])
-        for group in groups
-    ]
-    replies = yield requests
-    duration = time.perf_counter() - started
-    for group, reply in zip(groups, replies, strict=True):
-        for position, at in enumerate(group):
-            if type(reply) is not m.PutDone:
-                result.errors[keys[at]] = error_of(reply)
-            elif reply.errors and reply.errors[position]:
-                result.errors[keys[at]] = put_error(reply.errors[position])
-            else:
-                result[keys[at]] = _receipt(reply, position, duration)
-    return result
-
-
-def _names(scope: Scope, keys: Iterable[Key], result: BatchResult[Any]) -> dict[Key, bytes]:
-    """The names of the keys that can be keys; the others go into the result's errors."""
-    names: dict[Key, bytes] = {}
-    taken: set[bytes] = set()
-    for key in keys:
-        if len(names) >= limits.BATCH_ITEMS_MAX:
-            raise errors.UsageError(
-                f"a batch has at most {limits.BATCH_ITEMS_MAX:,} keys: split it"
-            )
-        try:
-            name = scope.name(key)
-        except errors.InvalidKey as error:
-            result.errors[key] = error
-            continue
-        if key not in names and name in taken:
-            result.errors[key] = errors.InvalidKey(
-                f"the key {key!r} is in this batch twice, as str and as bytes"
-            )
-            continue
-        taken.add(name)
-        names[key] = name
-    return names
 
 
 # --- replies --------------------------------------------------------------------------------------
@@ -415,7 +305,8 @@ def put_error(code: int) -> errors.UsageError:
     )
 
 
-def _receipt(reply: m.PutDone, position: int, duration: float) -> Receipt:
+def receipt_of(reply: m.PutDone, position: int, duration: float) -> Receipt:
+    """The receipt of one name of a write."""
     return Receipt(
         context=reply.contexts[position],
         needed=reply.needed,

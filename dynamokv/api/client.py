@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import weakref
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from dynamokv.api.calls import Scope
 from dynamokv.api.session import Session
 from dynamokv.api.values import CBOR
 from dynamokv.config import ClientConfig
+from dynamokv.errors import DynamoKVError
 from dynamokv.runtime import status
 from dynamokv.runtime.open import open_client
 from dynamokv.runtime.thread import LoopThread
@@ -140,10 +142,10 @@ class Client(BlockingStore):
     ) -> None:
         self.config = load_config(nodes, cluster, config, overrides)
         self._scope = _scope_of(self.config)
-        self._session = Session(
-            lambda: open_client(self.config, timeout), "this client is not connected"
-        )
         self._thread = LoopThread("dynamokv-client")
+        self._session = Session(
+            lambda: open_client(self.config, timeout), "this client is not connected", self._thread
+        )
         try:
             self._thread.run(self._session.open())
         except BaseException:
@@ -202,4 +204,7 @@ def connect(
 @atexit.register
 def _close_open_clients() -> None:
     for client in list(_open_clients):
-        client.close()
+        with contextlib.suppress(
+            DynamoKVError
+        ):  # one that does not end well must not stop the rest
+            client.close()

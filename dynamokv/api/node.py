@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from dynamokv.api.calls import Scope
 from dynamokv.api.session import Session
 from dynamokv.api.values import CBOR
 from dynamokv.config import NodeConfig
+from dynamokv.errors import DynamoKVError
 from dynamokv.runtime import status
 from dynamokv.runtime.loop import Runtime
 from dynamokv.runtime.open import open_node
@@ -161,10 +163,10 @@ class Node(BlockingStore):
             address, seeds, data_dir, cluster, zone, weight, config, overrides
         )
         self._scope = _scope_of(self.config)
-        self._session = Session(
-            lambda: open_node(self.config, timeout), "this member was not started"
-        )
         self._thread = LoopThread("dynamokv-node")
+        self._session = Session(
+            lambda: open_node(self.config, timeout), "this member was not started", self._thread
+        )
         try:
             self._thread.run(self._session.open())
         except BaseException:
@@ -293,4 +295,7 @@ async def join_async(
 @atexit.register
 def _close_open_nodes() -> None:
     for node in list(_open_nodes):
-        node.close()
+        with contextlib.suppress(
+            DynamoKVError
+        ):  # one that does not end well must not stop the rest
+            node.close()

@@ -7,14 +7,15 @@ for any other thread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from dynamokv.errors import ClosedError, ForkedError, Indeterminate, ReadFailed, UsageError
 from dynamokv.protocol.batch import group
 from dynamokv.runtime.loop import Runtime
-from dynamokv.runtime.thread import Handoff
+from dynamokv.runtime.thread import CLOSED, Handoff, LoopThread
 from dynamokv.wire import messages as m
 
 ANSWER_GRACE_SECONDS = 2.0
@@ -23,14 +24,22 @@ loop up for stuck."""
 
 
 class Session:
-    """One process in the ring, as its face uses it."""
+    """One process in the ring, as its face uses it. ``thread`` is the loop's, for blocking faces."""
 
-    def __init__(self, opener: Callable[[], Awaitable[Runtime]], hint: str) -> None:
+    def __init__(
+        self,
+        opener: Callable[[], Coroutine[Any, Any, Runtime]],
+        hint: str,
+        thread: LoopThread | None = None,
+    ) -> None:
         self._opener = opener
         self._hint = hint
+        self._thread = thread
         self._pid = os.getpid()
         self._runtime: Runtime | None = None
-        self._opening: asyncio.Lock | None = None
+        self._turn: asyncio.Lock | None = None
+        self._attempt: asyncio.Task[Runtime] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._closed = False
 
     # --- life -------------------------------------------------------------------------------------
@@ -42,37 +51,58 @@ class Session:
 
     def running(self) -> Runtime:
         """The runtime. Raises ``ForkedError`` or ``ClosedError`` when there is none to use."""
+        if self._runtime is None:
+            raise ClosedError(CLOSED if self._closed else self._hint)
         if os.getpid() != self._pid:
             raise ForkedError(
                 "this handle was opened before fork(), and threads and sockets do not survive a "
                 "fork: open a new one in the child (with gunicorn --preload: in post_fork; with "
                 "multiprocessing: use 'spawn', or open it there)"
             )
-        if self._runtime is None:
-            raise ClosedError(
-                "this handle was closed: open a new one" if self._closed else self._hint
-            )
         return self._runtime
 
     async def open(self) -> Runtime:
-        """Open, if nobody has; on the running loop."""
-        if self._closed or os.getpid() != self._pid:
+        """Open, if nobody has; on the running loop. Closed meanwhile, it raises ``ClosedError``."""
+        if self._closed or self._runtime is not None:
             return self.running()
-        if self._opening is None:
-            self._opening = asyncio.Lock()
-        async with self._opening:
-            if self._runtime is None:
-                self._runtime = await self._opener()
-        return self._runtime
+        if self._turn is None or os.getpid() != self._pid:
+            # A handle that was only made before a fork belongs to whoever opens it.
+            self._turn, self._pid = asyncio.Lock(), os.getpid()
+        async with self._turn:
+            if self._runtime is None and not self._closed:
+                self._attempt = asyncio.create_task(self._opener())
+                try:
+                    self._runtime = await self._attempt
+                except asyncio.CancelledError:
+                    if not self._closed:
+                        raise
+                finally:
+                    self._attempt = None
+        return self.running()
 
     async def close(self) -> None:
-        """Close; a second call does nothing. In a forked child there is nothing to close."""
-        if os.getpid() != self._pid:
+        """Close, also while it opens; every call returns when all is closed. In a forked child
+        there is nothing to close."""
+        if self._runtime is not None and os.getpid() != self._pid:
             return
         self._closed = True
+        if self._attempt is not None:
+            self._attempt.cancel()
+        if self._turn is not None and self._turn.locked():
+            async with self._turn:
+                pass
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
-            await runtime.close()
+            if runtime.loop.is_closed():
+                await runtime.abandon()
+                return
+            if runtime.loop is not asyncio.get_running_loop():
+                self._runtime, self._closed = runtime, False
+                raise UsageError("this handle belongs to another event loop: close it there")
+            self._ending = asyncio.create_task(runtime.close())
+        if self._ending is not None and not self._ending.done():
+            # Also when this call is given up, the rest is closed.
+            await asyncio.shield(self._ending)
 
     # --- for calls --------------------------------------------------------------------------------
 
@@ -103,17 +133,20 @@ class Session:
             raise
 
     async def requests(self, messages: list[Any]) -> list[Any]:
-        """Run requests together."""
+        """Run requests together. The first error is raised when all are over."""
         runtime = self._here()
         futures: list[asyncio.Future[m.Message]] = [runtime.loop.create_future() for _ in messages]
         tickets = [runtime.submit(*pair) for pair in zip(messages, futures, strict=True)]
         try:
-            return [await future for future in futures]
-        finally:
-            for ticket, future in zip(tickets, futures, strict=True):
-                if not future.done():
-                    future.cancel()
-                    runtime.forget(ticket)
+            replies = await asyncio.gather(*futures, return_exceptions=True)
+        except asyncio.CancelledError:
+            for ticket in tickets:
+                runtime.forget(ticket)
+            raise
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        return replies
 
     def _here(self) -> Runtime:
         runtime = self.running()
@@ -131,27 +164,24 @@ class Session:
 
     def call_all(self, messages: list[Any]) -> list[Any]:
         """Run requests together and wait for all."""
-        runtime = self.running()
+        runtime, thread = self.running(), self._thread
+        assert thread is not None, "only blocking faces call from other threads"
         handoffs = [Handoff() for _ in messages]
-        try:
-            runtime.loop.call_soon_threadsafe(_submit_all, runtime, messages, handoffs)
-        except RuntimeError as error:
-            raise ClosedError("this handle was closed: open a new one") from error
+        thread.post(_submit_all, runtime, messages, handoffs)
         try:
             return [
                 handoff.wait(message.budget_ms / 1000 + ANSWER_GRACE_SECONDS)
                 for message, handoff in zip(messages, handoffs, strict=True)
             ]
-        except TimeoutError as error:
-            if isinstance(error, (Indeterminate, ReadFailed)):
+        except BaseException as error:
+            # Closed meanwhile, there is nothing to forget.
+            with contextlib.suppress(ClosedError):
+                thread.post(_forget_all, runtime, handoffs)
+            if type(error) is not TimeoutError:
                 raise
             kind = Indeterminate if isinstance(messages[0], m.PutRequest) else ReadFailed
-            raise kind(
-                1, 0, (), "this process's own loop did not answer: is something holding the GIL?"
-            ) from error
-        except BaseException:
-            runtime.loop.call_soon_threadsafe(_forget_all, runtime, handoffs)
-            raise
+            text = "this process's own loop did not answer: is something holding the GIL?"
+            raise kind(1, 0, (), text) from None
 
 
 def _submit_all(runtime: Runtime, messages: list[Any], handoffs: list[Handoff]) -> None:

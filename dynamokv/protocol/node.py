@@ -24,7 +24,7 @@ from dynamokv.protocol.put import PutOp
 from dynamokv.protocol.replica import serve_fetch, serve_replicate, serve_scan
 from dynamokv.protocol.requests import Operation, RequestTable
 from dynamokv.ring.topology import Topology
-from dynamokv.types import NodeId
+from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import messages as m
 
 _Handler = Callable[[Any], list[Effect]]
@@ -126,6 +126,10 @@ class Node:
             home.counters["overloaded"] += 1
             text = f"{home.settings.in_flight_max} requests are under way"
             return [e.answer(origin, m.Failed(origin.id, m.FailedCode.OVERLOADED, 0, 0, [], text))]
+        assert home.topology is not None
+        if home.topology.n < request.level < Consistency.ALL:
+            text = f"consistency {request.level} cannot be met: the ring keeps n={home.topology.n}"
+            return [e.answer(origin, m.Failed(origin.id, m.FailedCode.USAGE, 0, 0, [], text))]
         now = home.clock.monotonic()
         operation: Operation
         if type(request) is m.GetRequest:

@@ -153,7 +153,8 @@ class PutOp:
         time = home.mint(state.context, seen or {})
         request = self.request
         expires_ms = wall_ms_of(time) + request.ttl_ms if request.ttl_ms else 0
-        version = Version(Dot(home.actor, time), value, request.delete, expires_ms)
+        kept = b"" if request.delete else value
+        version = Version(Dot(home.actor, time), kept, request.delete, expires_ms)
         return records.encode(update(state, seen, version))
 
     def _too_many_siblings(self, home: Home, before: KeyState, record: bytes) -> bool:

@@ -194,5 +194,5 @@ def check_message(fields: Any) -> Message:
             )
     message: Message = cls._make(fields[1:])
     if type(message) is m.PutRequest and message.delete and any(message.values):
-        raise ValueError("PutRequest.values has a value for a tombstone")
+        raise ValueError("PutRequest.values is outside of its schema: a tombstone has none")
     return message

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamokv.causality.versions import EMPTY, KeyState, covers, join
+from dynamokv.causality.versions import EMPTY, KeyState, covers, dominates, join
 from dynamokv.wire import record as records
 from tests.causality.oracle import World, worlds
 
@@ -42,6 +42,16 @@ def test_join_is_a_least_upper_bound(world: World, data: st.DataObject) -> None:
     assert join(a, EMPTY) == join(EMPTY, a) == a
     both = join(a, b)
     assert join(both, a) == join(both, b) == both
+
+
+@given(worlds(), st.data())
+def test_a_context_dominates_what_its_history_contains(world: World, data: st.DataObject) -> None:
+    """And then the other state has nothing to add, which is what records are joined by."""
+    one, other = (data.draw(st.sampled_from(world.views)) for _ in range(2))
+    above = dominates(one.state.context, other.state.context)
+    assert above == (other.seen & ~one.seen == 0)
+    if above:
+        assert join(one.state, other.state) == one.state
 
 
 @given(worlds(), st.data())

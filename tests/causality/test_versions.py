@@ -14,6 +14,7 @@ from dynamokv.causality.versions import (
     KeyState,
     Version,
     covers,
+    dominates,
     join,
     join_contexts,
     update,
@@ -51,6 +52,23 @@ def dots(state: KeyState) -> list[tuple[Actor, int]]:
 )
 def test_covers(context: Context, covered: bool) -> None:
     assert covers(context, Dot(A, 7)) == covered
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "above", "below"),
+    [
+        ({}, {}, True, True),
+        ({A: 1}, {}, True, False),
+        ({A: 1}, {A: 1}, True, True),
+        ({A: 2}, {A: 1}, True, False),
+        ({A: 2, B: 1}, {A: 2}, True, False),
+        ({A: 2, B: 1}, {A: 1, B: 1}, True, False),
+        ({A: 2}, {A: 1, B: 1}, False, False),
+        ({A: 2}, {B: 1}, False, False),
+    ],
+)
+def test_dominates(a: Context, b: Context, above: bool, below: bool) -> None:
+    assert (dominates(a, b), dominates(b, a)) == (above, below)
 
 
 @pytest.mark.parametrize(

@@ -136,9 +136,7 @@ def test_the_digest_leaves_values_out() -> None:
     ids=["time", "actor", "one more", "dot", "tombstone", "expiry", "one less", "none"],
 )
 def test_the_digest_covers_everything_else(
-    context: list[tuple[bytes, int]],
-    versions: list[tuple[bytes, int, int, int, int]],
-    values: bytes,
+    context: Entries, versions: list[RawVersion], values: bytes
 ) -> None:
     record = raw_record(context, versions, values)
     records.decode(record)

@@ -144,9 +144,7 @@ def test_malformed(data: bytes) -> None:
         (TWO, [(A, 1, 0, 0, 1), (A, 5, 1, 9, 0), (B, 5, 0, 9, 2)], b"vvv"),
     ],
 )
-def test_well_formed(
-    context: Entries, versions: list[RawVersion], values: bytes
-) -> None:
+def test_well_formed(context: Entries, versions: list[RawVersion], values: bytes) -> None:
     assert accepted(raw_record(context, versions, values))
 
 

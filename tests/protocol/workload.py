@@ -1,0 +1,207 @@
+"""Random requests and random faults, one seed each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from dynamokv.causality.versions import Context
+from dynamokv.types import Consistency
+from dynamokv.wire import messages as m
+from dynamokv.wire.context import token_of
+from dynamokv.wire.keys import name_of
+from tests.protocol.cluster import Cluster
+from tests.protocol.fakes import Store
+from tests.protocol.oracle import Asked, Oracle, context_in
+from tests.protocol.process import Process
+
+FAULTS = ("drop", "duplicate", "reorder", "crash", "cut", "disk", "stop", "move", "lossy", "grow")
+KEYS = [name_of(b"", b"k%d" % number) for number in range(2)]
+BUDGET_MS = 1500
+QUORUM = Consistency.QUORUM
+ALL = Consistency.ALL
+
+
+class Workload:
+    """A ring, its users, and what goes wrong.
+
+    Attributes:
+        faults: the kinds that this seed has.
+        seen: how often each rare thing happened, for whoever wants to know that it did.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(f"workload {seed}")
+        self.faults = {fault for fault in FAULTS if self.random.random() < 0.4}
+        self.cluster = Cluster(seed)
+        self.oracle = Oracle(durable="lossy" not in self.faults)
+        self.members: list[Process] = []
+        self.down: dict[str, Store] = {}
+        self.tokens: dict[bytes, list[bytes]] = {key: [] for key in KEYS}
+        self.moves = 0
+        self.puts = 0
+        self._open: list[tuple[Process, int, Callable[[m.Message], None]]] = []
+        self._start()
+
+    def _start(self) -> None:
+        count, grows = self.random.choice([3, 3, 4]), "grow" in self.faults
+        cluster, synced = self.cluster, "lossy" not in self.faults
+        seeds = tuple(f"n{number}:1" for number in range(count))
+        cluster.watchers.append(self.oracle.watch)
+        expected = 1 if grows else count
+        for number in range(count):
+            self._member(f"n{number}", Store(synced=synced), seeds=seeds, expect_members=expected)
+            if grows and number == 0:
+                cluster.run(2.0)
+        self.client = cluster.client("c", *seeds)
+        cluster.run(0.5 if grows else 2.0)
+        network = cluster.network
+        network.latency_us = (100, self.random.choice([200, 2_000, 30_000]))
+        network.notice_us = self.random.choice([500, 50_000])
+        cluster.disk_us = self.random.choice([50, 5_000, 50_000])
+        for fault in {"drop", "duplicate", "reorder"} & self.faults:
+            setattr(network, fault, self.random.choice([0.02, 0.1]))
+
+    def _member(self, name: str, store: Store, **settings: object) -> None:
+        seeds = {"n": 4, "seeds": ("n0:1",)} if "grow" in self.faults else {}
+        self.members.append(self.cluster.member(name, store, **{**settings, **seeds}))
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def run(self, steps: int) -> None:
+        """Chaos, then peace, then a look at everything."""
+        for _ in range(steps):
+            self.random.choice(self._choices())()
+            self.cluster.run(self.random.choice([0.0, 0.001, 0.01, 0.1]))
+            self._collect()
+        self._heal()
+        self._check()
+
+    def _choices(self) -> list[Callable[[], None]]:
+        choices = [self._put] * 6 + [self._get] * 5
+        choices += [self._crash] * ("crash" in self.faults)
+        choices += [self._stop] * ("stop" in self.faults)
+        choices += [self._move] * ("move" in self.faults)
+        choices += [self._cut] * ("cut" in self.faults)
+        choices += [self._disk] * ("disk" in self.faults)
+        return choices + [self._restart] * (1 + len(self.down))
+
+    def _user(self) -> Process | None:
+        users = [one for one in (*self.members, self.client) if one.ready]
+        return self.random.choice(users) if users else None
+
+    def _put(self) -> None:
+        user, key = self._user(), self.random.choice(KEYS)
+        if user is None:
+            return
+        token = self.random.choice([b"", *self.tokens[key][-4:]])
+        seen: Context | None = context_in(token) if token else None
+        self.puts += 1
+        asked = Asked(key, b"v%d" % self.puts, seen)
+        self.oracle.asked[asked.value] = asked
+        contexts = [token] if token else []
+        request = m.PutRequest(
+            0, 0, BUDGET_MS, QUORUM, True, False, 0, [key], [asked.value], contexts
+        )
+
+        def done(reply: m.Message) -> None:
+            if type(reply) is m.PutDone and not reply.errors:
+                self.oracle.on_put(asked, self._row(key), reply)
+                self.tokens[key].append(reply.contexts[0])
+
+        self._open.append((user, user.request(request), done))
+
+    def _get(self) -> None:
+        user, key = self._user(), self.random.choice(KEYS)
+        if user is None:
+            return
+        must_see = self.oracle.must_see(self._row(key))
+
+        def done(reply: m.Message) -> None:
+            if type(reply) is m.GetDone:
+                self.oracle.on_get(must_see, reply)
+                if reply.records[0]:
+                    self.tokens[key].append(token_of(reply.records[0], reply.seals[0]))
+
+        request = m.GetRequest(0, 0, BUDGET_MS, QUORUM, True, [key])
+        self._open.append((user, user.request(request), done))
+
+    def _crash(self) -> None:
+        if self.members:
+            member = self._pick()
+            self.down[member.name] = self.cluster.crash(member, kept=self.random.random())
+
+    def _stop(self) -> None:
+        if self.members:
+            member = self._pick()
+            self.down[member.name] = self.cluster.stop(member)
+
+    def _pick(self) -> Process:
+        return self.members.pop(self.random.randrange(len(self.members)))
+
+    def _restart(self, *, address: str = "") -> None:
+        if self.down:
+            name = self.random.choice(list(self.down))
+            settings = {"address": address} if address else {}
+            self._member(name, self.down.pop(name), **settings)
+
+    def _move(self) -> None:
+        if not self.down:
+            return
+        self.moves += 1
+        self._restart(address=f"moved{self.moves}:1")
+
+    def _cut(self) -> None:
+        network = self.cluster.network
+        if network.cuts and self.random.random() < 0.6:
+            network.cuts.clear()
+            network.review()
+        elif len(self.members) > 1:
+            one, other = self.random.sample(self.members, 2)
+            network.cut(one.address, other.address)
+
+    def _disk(self) -> None:
+        if self.members:
+            store = self.random.choice(self.members).store
+            store.failing = "" if store.failing else "DiskFull"
+
+    def _collect(self) -> None:
+        still_open = []
+        for user, ticket, done in self._open:
+            if ticket in user.replies:
+                done(user.replies[ticket])
+            else:
+                still_open.append((user, ticket, done))
+        self._open = still_open
+
+    # --- peace ------------------------------------------------------------------------------------
+
+    def _heal(self) -> None:
+        while self.down:
+            self._restart()
+        for member in self.members:
+            member.store.failing = ""
+        self.cluster.network.heal()
+        self.cluster.run(4.0)
+        self._collect()
+
+    def _check(self) -> None:
+        assert all(member.ready for member in self.members)
+        for key in KEYS:
+            row_key, must_see = self._row(key), self.oracle.must_see(self._row(key))
+            for reader in (*self.members, self.client):
+                request = m.GetRequest(0, 0, BUDGET_MS, QUORUM, True, [key])
+                found = self.cluster.ask(reader, request)
+                assert type(found) is m.GetDone
+                self.oracle.on_get(must_see, found)
+            request = m.GetRequest(0, 0, BUDGET_MS, ALL, True, [key])
+            assert type(self.cluster.ask(self.members[0], request)) is m.GetDone
+            self.cluster.run(0.2)
+            owners = self.members[0].home.locate(key)[1]
+            copies = [one.store.rows.get(row_key) for one in self.members if one.home.node_id in owners]
+            assert len(copies) == len(owners)
+            self.oracle.at_the_end(row_key, copies)
+
+    def _row(self, key: bytes) -> bytes:
+        home = next(one.home for one in (*self.members, self.client) if one.home.topology)
+        return home.locate(key)[0]
