@@ -241,6 +241,10 @@ def _load(
     _refuse_unknown(explicit, known, "option")
     if isinstance(source, cls):
         return replace(source, **explicit)
+    if not isinstance(source, (str, Path, type(None))):
+        raise ConfigError(
+            f"config must be a {cls.__name__} or the path of a TOML file, not {type(source).__name__}"
+        )
     values: dict[str, Any] = {}
     path = source if isinstance(source, (str, Path)) else os.environ.get(ENV_CONFIG_FILE)
     if path:
@@ -301,7 +305,7 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
 
 
 def _check_name(name: str, value: str) -> None:
-    if not value or len(value.encode()) > limits.BUCKET_NAME_BYTES_MAX:
+    if not 0 < len(value.encode("utf-8", "surrogatepass")) <= limits.BUCKET_NAME_BYTES_MAX:
         raise ConfigError(
             f"{name} must have 1 to {limits.BUCKET_NAME_BYTES_MAX} bytes, not {value!r}"
         )
@@ -338,6 +342,7 @@ def _flag(value: Any) -> bool:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("text is needed")
+    value.encode()  # raises a ValueError for what is no text
     return value
 
 

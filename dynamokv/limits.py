@@ -143,6 +143,9 @@ SCAN_PAGE_ITEMS: Final = 512
 SCAN_PAGE_BYTES: Final = 256 * KiB
 """Bytes in one page of a transfer, at least one row."""
 
+SCAN_RETRY_SECONDS: Final = 1.0
+"""After so long without an answer, a newcomer asks for its next page again."""
+
 # --- forming a ring -------------------------------------------------------------------------------
 
 SEEK_SECONDS: Final = 0.1

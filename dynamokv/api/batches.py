@@ -57,7 +57,7 @@ def batch_put(session: Session, options: Writing, items: Items) -> Call[BatchRes
     """Write many keys; where one is given twice, the last value counts."""
     result: BatchResult[Receipt] = BatchResult()
     values: dict[Key, bytes] = {}
-    given: dict[Key, Any] = dict(items)  # type: ignore[arg-type]
+    given = _pairs(items)
     names = _names(options.scope, given, result)
     for key in names:
         try:
@@ -104,8 +104,19 @@ def _batch_write(
     return result
 
 
+def _pairs(items: Items) -> dict[Key, Any]:
+    try:
+        return dict(items)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise errors.UsageError(
+            f"batch_put takes a mapping, or pairs of a key and a value: {error}"
+        ) from error
+
+
 def _names(scope: Scope, keys: Iterable[Key], result: BatchResult[Any]) -> dict[Key, bytes]:
     """The names of the keys that can be keys; the others go into the result's errors."""
+    if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+        raise errors.UsageError(f"a batch takes several keys, not one {type(keys).__name__}")
     names: dict[Key, bytes] = {}
     taken: set[bytes] = set()
     for key in keys:
@@ -116,7 +127,10 @@ def _names(scope: Scope, keys: Iterable[Key], result: BatchResult[Any]) -> dict[
         try:
             name = scope.name(key)
         except errors.InvalidKey as error:
-            result.errors[key] = error
+            try:
+                result.errors[key] = error
+            except TypeError:
+                raise error from None  # not hashable, it cannot even stand among the errors
             continue
         if key not in names and name in taken:
             result.errors[key] = errors.InvalidKey(

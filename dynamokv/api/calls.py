@@ -90,7 +90,7 @@ class Scope:
         """The milliseconds of a call."""
         if timeout is None:
             return self.budget_ms
-        return _milliseconds("timeout", timeout)
+        return milliseconds("timeout", timeout)
 
     def show(self, values: list[Any], context: bytes) -> Any:
         """Siblings as the bucket's resolver shows them."""
@@ -107,7 +107,7 @@ class Scope:
         timeout: float | None,
     ) -> Scope:
         """A bucket inside this one's settings; what is not given is taken over."""
-        bucket = name.encode() if isinstance(name, str) else name
+        bucket = _bucket_bytes(name)
         if not 0 < len(bucket) <= limits.BUCKET_NAME_BYTES_MAX:
             raise errors.UsageError(
                 f"a bucket's name has 1 to {limits.BUCKET_NAME_BYTES_MAX} bytes, not {len(bucket)}"
@@ -116,7 +116,7 @@ class Scope:
             self,
             bucket=bucket,
             resolver=self.resolver if resolver is None else resolver_of(resolver),
-            ttl_ms=self.ttl_ms if ttl is None else _milliseconds("ttl", ttl),
+            ttl_ms=self.ttl_ms if ttl is None else milliseconds("ttl", ttl),
             level=self.level_of(consistency),
             budget_ms=self.budget_of(timeout),
         )
@@ -159,7 +159,7 @@ def read(
         raise error_of(reply)
     record, seal = reply.records[0], reply.seals[0]
     receipt = Receipt(
-        context=token_of(record, seal) if record else b"",
+        context=token_of(record, seal),
         needed=reply.needed,
         replicas=_hex(reply.replicas),
         epoch=reply.epoch,
@@ -228,9 +228,11 @@ def writing(
     timeout: float | None,
 ) -> Writing:
     """Check the options of a write."""
-    ttl_ms = scope.ttl_ms if ttl is None else _milliseconds("ttl", ttl)
+    ttl_ms = scope.ttl_ms if ttl is None else milliseconds("ttl", ttl)
     level, budget_ms = scope.level_of(consistency), scope.budget_of(timeout)
-    return Writing(scope, ttl_ms, level, sloppy is not False, budget_ms)
+    if sloppy not in (None, True, False):
+        raise errors.UsageError(f"sloppy must be True, False or None, not {sloppy!r}")
+    return Writing(scope, ttl_ms, level, sloppy is None or bool(sloppy), budget_ms)
 
 
 def put(options: Writing, key: Key, value: Any, context: bytes | None) -> Call[Receipt]:
@@ -251,12 +253,12 @@ def update(options: Writing, key: Key, change: Callable[[Any], Any], default: An
     scope = replace(options.scope, level=options.level, budget_ms=options.budget_ms)
     entry = yield from read(scope, key, default, None, None)
     value = change(entry.value)
-    return (yield from put(options, key, value, entry.context or None))
+    return (yield from put(options, key, value, entry.context))
 
 
 def _write(options: Writing, name: bytes, data: bytes, context: bytes | None) -> Call[Receipt]:
     started = time.perf_counter()
-    contexts = [_checked_context(context)] if context else []
+    contexts = [] if context is None else [_checked_context(context)]
     reply = yield options.request([name], [data], contexts)
     if type(reply) is not m.PutDone:
         raise error_of(reply)
@@ -270,6 +272,8 @@ def _checked_context(context: object) -> bytes:
         raise errors.InvalidContext(
             f"a context is bytes from read() or a receipt, not {type(context).__name__}"
         )
+    if not context:
+        raise errors.InvalidContext("the context is empty: read() gives one also where nothing is")
     return context
 
 
@@ -322,7 +326,19 @@ def _hex(ids: list[bytes]) -> tuple[str, ...]:
     return tuple(node_id.hex() for node_id in ids)
 
 
-def _milliseconds(name: str, seconds: float) -> int:
+def milliseconds(name: str, seconds: float) -> int:
+    """A duration of a caller, as it travels. Raises ``UsageError`` for what is none."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0:
         raise errors.UsageError(f"{name} must be a positive number of seconds, not {seconds!r}")
-    return max(1, min(round(seconds * 1000), limits.DURATION_MS_MAX))
+    return max(1, round(min(seconds * 1000, limits.DURATION_MS_MAX)))
+
+
+def _bucket_bytes(name: object) -> bytes:
+    if isinstance(name, bytes):
+        return name
+    if not isinstance(name, str):
+        raise errors.UsageError(f"a bucket's name is str or bytes, not {type(name).__name__}")
+    try:
+        return name.encode()
+    except UnicodeEncodeError:
+        raise errors.UsageError(f"the name {name!r} is not valid text: pass bytes") from None

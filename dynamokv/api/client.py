@@ -85,8 +85,9 @@ class DistributedKVStore(AsyncStore):
     ) -> None:
         self.config = load_config(nodes, cluster, config, overrides)
         self._scope = _scope_of(self.config)
+        seconds = calls.milliseconds("timeout", timeout) / 1000
         self._session = Session(
-            lambda: open_client(self.config, timeout), "this client is not connected"
+            lambda: open_client(self.config, seconds), "this client is not connected"
         )
 
     async def start(self) -> DistributedKVStore:
@@ -142,9 +143,10 @@ class Client(BlockingStore):
     ) -> None:
         self.config = load_config(nodes, cluster, config, overrides)
         self._scope = _scope_of(self.config)
+        seconds = calls.milliseconds("timeout", timeout) / 1000
         self._thread = LoopThread("dynamokv-client")
         self._session = Session(
-            lambda: open_client(self.config, timeout), "this client is not connected", self._thread
+            lambda: open_client(self.config, seconds), "this client is not connected", self._thread
         )
         try:
             self._thread.run(self._session.open())
@@ -155,9 +157,8 @@ class Client(BlockingStore):
 
     def close(self) -> None:
         """Close, within 2 s."""
-        if self._session.opened and self._thread.alive:
-            self._thread.run(self._session.close())
-            self._thread.stop()
+        if self._thread.alive:
+            self._thread.end(self._session.close())
         _open_clients.discard(self)
 
     def status(self) -> dict[str, Any]:

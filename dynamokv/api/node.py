@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from dynamokv.api import calls
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.api.blocking import BlockingStore
 from dynamokv.api.calls import Scope
@@ -91,8 +92,9 @@ class AsyncNode(AsyncStore):
             address, seeds, data_dir, cluster, zone, weight, config, overrides
         )
         self._scope = _scope_of(self.config)
+        seconds = calls.milliseconds("timeout", timeout) / 1000
         self._session = Session(
-            lambda: open_node(self.config, timeout),
+            lambda: open_node(self.config, seconds),
             "this member was not started: use 'async with', or 'await dynamokv.join_async(...)'",
         )
 
@@ -163,9 +165,10 @@ class Node(BlockingStore):
             address, seeds, data_dir, cluster, zone, weight, config, overrides
         )
         self._scope = _scope_of(self.config)
+        seconds = calls.milliseconds("timeout", timeout) / 1000
         self._thread = LoopThread("dynamokv-node")
         self._session = Session(
-            lambda: open_node(self.config, timeout), "this member was not started", self._thread
+            lambda: open_node(self.config, seconds), "this member was not started", self._thread
         )
         try:
             self._thread.run(self._session.open())
@@ -177,9 +180,8 @@ class Node(BlockingStore):
     def close(self) -> None:
         """Stop, within 2 s. The member keeps its place in the ring and comes back with its data
         directory."""
-        if self._session.opened and self._thread.alive:
-            self._thread.run(self._session.close())
-            self._thread.stop()
+        if self._thread.alive:
+            self._thread.end(self._session.close())
         _open_nodes.discard(self)
 
     @property

@@ -24,7 +24,7 @@ loop up for stuck."""
 
 
 class Session:
-    """One process in the ring, as its face uses it. ``thread`` is the loop's, for blocking faces."""
+    """One process in the ring, as its face uses it. ``thread`` runs the loop of a blocking face."""
 
     def __init__(
         self,

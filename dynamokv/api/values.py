@@ -2,7 +2,7 @@
 
 Carried: ``None``, ``bool``, ``int``, ``float``, ``str``, ``bytes``, ``list``, ``dict``, and
 ``set``, ``datetime`` (with a time zone), ``date``, ``Decimal`` and ``UUID``. A tuple comes back as
-a list, an enum as its value. Nothing in the stored bytes
+a list (in a set as a tuple), a frozenset as a set, an IntEnum or StrEnum as its value. Nothing in the stored bytes
 can build any other object: what is not on the list is refused on both ways, and pickle is never
 used.
 """
@@ -25,6 +25,9 @@ _ATOMS = (
 )  # fmt: skip
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 _FOREIGN_TAGS = (5, 25, 28, 29, 30, 35, 36, 52, 54, 256, 260, 261, 43000, 55799)
+_CBOR_DEPTH_MAX = 2 * limits.VALUE_DEPTH_MAX + 2
+"""A set counts twice in CBOR, as a tag and as a list, and so does a Decimal, inside of them all."""
+
 _LAST_PLAIN_MAJOR_TYPE = 3
 """CBOR items of major types 0 to 3 are integers and strings: they hold no other items, so no tags.
 """
@@ -52,7 +55,7 @@ class CborSerializer:
             return cbor2.loads(data)
         return cbor2.loads(
             data,
-            max_depth=2 * limits.VALUE_DEPTH_MAX,
+            max_depth=_CBOR_DEPTH_MAX,
             allow_indefinite=False,
             allow_duplicate_keys=False,
             tag_hook=_refuse_tag,
@@ -102,10 +105,10 @@ def decode_value(data: bytes, serializer: Serializer) -> Any:
 
 
 def _check(value: object, depth: int) -> None:
-    if depth > limits.VALUE_DEPTH_MAX:
-        raise ValueError(f"nested deeper than {limits.VALUE_DEPTH_MAX}, or within itself")
     if isinstance(value, _ATOMS):
         return
+    if depth == limits.VALUE_DEPTH_MAX:
+        raise ValueError(f"nested deeper than {limits.VALUE_DEPTH_MAX}, or within itself")
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, _ATOMS):

@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ANSWER_SECONDS = 20.0
 """A call of a member ends within its own 5 s; a start on a busy machine takes longer."""
@@ -109,18 +109,17 @@ class MemberProcess:
         process = self._running()
         process.kill()
         process.wait(STOP_SECONDS)
-        self._forget()
+        self._forget(process)
 
     def stop(self) -> int:
         """Ask it to stop, and return its exit status."""
         process = self._running()
-        assert process.stdin is not None
-        process.stdin.close()
+        _close(process.stdin)
         try:
             code = process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             raise MemberFailed(f"member {self.name} did not stop in {STOP_SECONDS} s") from None
-        self._forget()
+        self._forget(process)
         return code
 
     def discard(self) -> None:
@@ -133,12 +132,12 @@ class MemberProcess:
             raise MemberFailed(f"member {self.name} is not running")
         return self._process
 
-    def _forget(self) -> None:
-        process, self._process = self._process, None
-        assert process is not None
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+    def _forget(self, process: subprocess.Popen[str]) -> None:
+        """It has ended. A call that is under way in another thread finds that out first."""
+        with self._lock:
+            self._process = None
+            _close(process.stdin)
+            _close(process.stdout)
 
     def _answer(self, process: subprocess.Popen[str]) -> dict[str, Any]:
         """The next line. There is never a second one waiting: each call has one answer."""
@@ -159,6 +158,13 @@ class MemberProcess:
         return MemberFailed(
             f"member {self.name} ended unexpectedly: {last or 'it left no message'}"
         )
+
+
+def _close(pipe: IO[str] | None) -> None:
+    """Whoever was at the other end may be gone, and then what is buffered goes nowhere."""
+    assert pipe is not None
+    with contextlib.suppress(OSError):
+        pipe.close()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,8 @@ owner.
 
 Rules:
     - The seeds are kept for ever. While no member can be reached, they are asked for the topology
-      again, so a client finds its ring even after every member has moved.
+      again, and while some cannot be reached, one of the others is. So a client finds its ring even
+      after every member has moved.
     - A newer topology is taken over from any answer that carries one.
 """
 
@@ -137,8 +138,14 @@ class ClientNode:
         effects = self.table.expire(now)
         if now < self._next_ask:
             return effects
-        self._next_ask = now + limits.SEEK_SECONDS
-        if self.home.up:
-            return effects
-        request = m.TopologyRequest(0, self.home.settings.cluster)
-        return effects + [Send(seed, request) for seed in self._seeds]
+        home = self.home
+        members = home.topology.members if home.topology is not None else ()
+        up = [member.node_id for member in members if member.node_id in home.up]
+        self._next_ask = now + (limits.UPKEEP_SECONDS if up else limits.SEEK_SECONDS)
+        request = m.TopologyRequest(0, home.settings.cluster)
+        if not up:
+            effects += [Send(seed, request) for seed in self._seeds]
+        elif len(up) < len(members):
+            # Whoever is missing may have moved, and somebody who is here knows where to.
+            effects.append(Send(up[int(home.rng.random() * len(up))], request))
+        return effects

@@ -202,8 +202,15 @@ class Report(NamedTuple):
     text: str
 
 
+class Again(NamedTuple):
+    """Step this event, once the effects before this one are carried out: what it waited for is
+    here."""
+
+    event: Received
+
+
 Effect: TypeAlias = (
-    Send | Write | Reply | Connect | Disconnect | Describe | Ready | JoinFailed | Report
+    Send | Write | Reply | Connect | Disconnect | Describe | Ready | JoinFailed | Report | Again
 )
 """What ``step`` returns is a list of these."""
 

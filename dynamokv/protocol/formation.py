@@ -9,7 +9,7 @@ tells the others.
 
 Rules:
     - The first seed founds, and only when no other seed knows a ring: each said so, or stayed
-      silent for a grace period.
+      silent for a grace period. It founds with those that still ask for a place then.
     - While the ring has fewer members than copies, every member owns every key. So a newcomer may
       be added at once: any quorum after it meets any quorum before it, as long as the next newcomer
       waits until this one holds everything (``change`` in the record). Beyond ``n`` members,
@@ -88,7 +88,7 @@ class Seeker:
         self.silent = set(self.seeds)
         self.grace_ends = now + limits.FOUND_GRACE_SECONDS
         self.next_ask = now
-        self.candidates: dict[NodeId, Member] = {}
+        self.candidates: dict[NodeId, tuple[Member, float]] = {}
         self.founding = False
         self.found_a_ring = False
 
@@ -103,13 +103,12 @@ class Seeker:
         self.next_ask = now + limits.SEEK_SECONDS
         if self.founder and not self.found_a_ring:
             if not self.silent or now >= self.grace_ends:
-                expected = home.settings.expect_members - 1
-                if len(self.candidates) >= expected:
+                others = self._still_asking(now)
+                if len(others) >= home.settings.expect_members - 1:
                     self.founding = True
-                    members = (this_member(home), *self.candidates.values())
-                    return [store(founding_topology(home, members))]
+                    return [store(founding_topology(home, (this_member(home), *others)))]
             return [Send(seed, TopologyRequest(0, home.settings.cluster)) for seed in self.seeds]
-        return [Send(seed, self._request(home)) for seed in self.seeds]
+        return [Send(seed, join_request(home)) for seed in self.seeds]
 
     def on_answer(self, home: Home, peer: bytes, message: JoinAnswer) -> list[Effect]:
         """A seed has no place for us, yet or for ever."""
@@ -117,39 +116,62 @@ class Seeker:
         if message.reason not in _KEEP_ASKING:
             return [JoinFailed(message.reason, message.detail)]
         if message.reason == JoinReason.ASK:
-            return self._also_ask(message.detail)
+            return self._also_ask(home, message.detail)
         return []
 
     def on_topology(self, home: Home, topology: Topology) -> list[Effect]:
         """There is a ring, and we are not in it yet: ask its driver."""
         self.found_a_ring = True
-        return self._also_ask(topology.members[0].address)
+        return self._also_ask(home, topology.members[0].address)
 
     def on_join_request(self, home: Home, origin: Origin, request: JoinRequest) -> list[Effect]:
         """Others look for the ring as well: the founder remembers them, everyone else knows no more
         than they do."""
         if not self.founder:
-            return [answer(origin, JoinAnswer(origin.id, JoinReason.NO_RING, "no ring here yet"))]
+            return _no(origin, JoinReason.NO_RING, "no ring here yet")
         refusal = _disagreement(
             home.settings.partitions, home.settings.n, home.settings.cluster, request
         )
         if refusal:
-            return [answer(origin, JoinAnswer(origin.id, JoinReason.MISMATCH, refusal))]
-        expected = home.settings.expect_members - 1
-        known = NodeId(request.node_id) in self.candidates
-        if not self.founding and (known or len(self.candidates) < expected):
-            self.candidates[NodeId(request.node_id)] = _member_of(request)
-        return [answer(origin, JoinAnswer(origin.id, JoinReason.BUSY, "the ring is being founded"))]
+            return _no(origin, JoinReason.MISMATCH, refusal)
+        if request.address == home.settings.address:
+            return _no(origin, JoinReason.DUPLICATE, _taken(this_member(home)))
+        if not self.founding:
+            self._remember(home, _member_of(request))
+        return _no(origin, JoinReason.BUSY, "the ring is being founded")
 
-    def _also_ask(self, address: str) -> list[Effect]:
+    def _remember(self, home: Home, asker: Member) -> None:
+        """A place for who asks. An address whose process came back without its data has one place,
+        and so has an id."""
+        others = {
+            node_id: entry
+            for node_id, entry in self.candidates.items()
+            if node_id != asker.node_id and entry[0].address != asker.address
+        }
+        if len(others) < home.settings.expect_members - 1:
+            self.candidates = {**others, asker.node_id: (asker, home.clock.monotonic())}
+
+    def _still_asking(self, now: float) -> list[Member]:
+        """The candidates, without those that went away."""
+        horizon = now - limits.FOUND_GRACE_SECONDS
+        self.candidates = {
+            node_id: entry for node_id, entry in self.candidates.items() if entry[1] > horizon
+        }
+        return [member for member, _ in self.candidates.values()]
+
+    def _also_ask(self, home: Home, address: str) -> list[Effect]:
+        """``address``: of the driver."""
         link = address.encode()
         if link in self.seeds:
             return []
+        if address == home.settings.address:
+            text = (
+                f"address {address} belongs to the ring's first member: start that one, with its "
+                "data directory, or choose another address"
+            )
+            return [JoinFailed(JoinReason.DUPLICATE, text)]
         self.seeds[link] = None
         return [Connect(link, address)]
-
-    def _request(self, home: Home) -> JoinRequest:
-        return join_request(home)
 
 
 def join_request(home: Home) -> JoinRequest:
@@ -236,6 +258,10 @@ def _member_of(request: JoinRequest) -> Member:
 
 def _disagreement(partitions: int, n: int, cluster: str, request: JoinRequest) -> str:
     """What the asker and the ring see differently, or nothing."""
+    try:
+        _member_of(request)
+    except ValueError as error:
+        return str(error)
     differences = [
         f"{name} is {ours!r} in the ring and {theirs!r} at the joiner"
         for name, ours, theirs in (

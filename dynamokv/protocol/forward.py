@@ -1,12 +1,11 @@
 """A request passed on to an owner: by a client, which owns nothing, or by a member that holds no
-copy of the key.
+copy of the key, or whose disk refuses writes.
 
 Rules:
     - One hop: the owner coordinates, and its answer goes back as it is.
     - A read that got no answer is asked again, of the next owner. A write is passed on again only
-      when it certainly was
-      not applied: it never left, or it was refused before any work. Otherwise it is
-      ``INDETERMINATE``: applied twice, it could undo a write that came in between.
+      when it certainly was not applied: it never left, or it was refused before any work. Otherwise
+      it is ``INDETERMINATE``: applied twice, it could undo a write that came in between.
     - Every owner gets one try for each topology, and all of it happens within one deadline.
 """
 
@@ -42,6 +41,7 @@ class ForwardOp:
         self.request = request
         self.deadline = deadline
         self.done = False
+        self.epoch = 0
         self.starts = 0
         self.target: NodeId | None = None
         self.untried: list[NodeId] = []
@@ -49,6 +49,7 @@ class ForwardOp:
 
     def start(self, home: Home) -> list[Effect]:
         """Send it to an owner that is up."""
+        self.epoch = home.epoch
         self.starts += 1
         owners = self._candidates(home)
         if not owners:
@@ -58,6 +59,8 @@ class ForwardOp:
         turn = self.id % len(owners)
         self.untried = [*owners[turn:], *owners[:turn]]
         self.failures = [f"{owner.hex()[:8]} (down)" for owner in owners if not home.is_up(owner)]
+        if home.node_id in owners:
+            self.failures.append(f"{home.node_id.hex()[:8]} (its disk refuses writes)")
         return self._next(home)
 
     def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
@@ -108,7 +111,7 @@ class ForwardOp:
     def _next(self, home: Home) -> list[Effect]:
         while self.untried:
             owner = self.untried.pop(0)
-            if home.is_up(owner):
+            if home.is_up(owner) and owner != home.node_id:
                 self.target = owner
                 budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
                 request = self.request._replace(id=self.id, epoch=home.epoch, budget_ms=budget_ms)

@@ -40,6 +40,7 @@ class GetOp:
         self.request = request
         self.deadline = now + request.budget_ms / 1000
         self.done = False
+        self.epoch = 0
         self.replied = False
         self.hedged = False
         self.tally = Tally(NO_OWNERS, 0)
@@ -56,6 +57,7 @@ class GetOp:
             # well.
             self.done = True
             return []
+        self.epoch = home.epoch
         self.keys, owners = home.locate_all(self.request.names)
         if owners is None:
             return self._end(FailedCode.USAGE, "the names of one request must have the same owners")
@@ -91,7 +93,15 @@ class GetOp:
             return []
         self.waiting.remove(owner)
         # "Same" answers digests, and only a local copy gives them.
-        found = message.records if type(message) is Fetched else self.local
+        found = self.local
+        if type(message) is Fetched:
+            found = message.records
+            try:
+                for record in filter(None, found):
+                    records.check(record)
+            except ValueError as error:
+                home.counters["poison_records"] += 1
+                return self._replace(home, owner, f"sent a damaged record: {error}")
         if found is None or len(found) != len(self.keys):
             return self._replace(home, owner, "answered another question")
         self.answers[owner] = found
@@ -172,17 +182,13 @@ class GetOp:
 
     def _reply(self, home: Home) -> list[Effect]:
         assert home.topology is not None
-        try:
-            joined = self._joined()
-        except ValueError as error:
-            home.counters["poison_records"] += 1
-            return self._end(FailedCode.READ_FAILED, f"a replica sent a damaged record: {error}")
+        joined = self._joined()
         self.replied = True
         context_key = home.topology.context_key
         seals = []
         if self.request.sealed:
             seals = [
-                seal_of(records.context_bytes(record), key, context_key) if record else b""
+                seal_of(records.context_bytes(record), key, context_key)
                 for key, record in zip(self.keys, joined, strict=True)
             ]
         replicas: list[bytes] = list(self.tally.yes)
@@ -194,11 +200,7 @@ class GetOp:
         self.done = True
         if self._unanimous():
             return []
-        try:
-            joined = self._joined()
-        except ValueError:
-            home.counters["poison_records"] += 1
-            return []
+        joined = self._joined()
         effects: list[Effect] = []
         for owner, answered in self.answers.items():
             stale = [

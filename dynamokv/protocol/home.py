@@ -14,6 +14,7 @@ from dynamokv import limits
 from dynamokv.causality.hlc import HybridClock, wall_ms_of
 from dynamokv.causality.versions import Context
 from dynamokv.ports import Clock, Reader, Rng
+from dynamokv.protocol.identity import new_actor
 from dynamokv.ring.hashing import partition_shift, position_of
 from dynamokv.ring.placement import Placement, place
 from dynamokv.ring.topology import Topology
@@ -77,11 +78,13 @@ class Home:
         self.returned: dict[NodeId, float] = {}
         self.scans: dict[bytes, list[bytes]] = {}
         self.amnesia = False
+        self.writable = True
         self.counters: Counter[str] = Counter()
         self.lags_ms: deque[int] = deque(maxlen=LAG_SAMPLES)
         self._seed = 0
         self._shift = 64
         self._prefixes: tuple[bytes, ...] = ()
+        self._owners: tuple[tuple[NodeId, ...], ...] = ()
 
     def adopt(self, topology: Topology) -> Placement:
         """From now on, this is the ring."""
@@ -89,6 +92,8 @@ class Home:
         self.topology = topology
         self.epoch = topology.epoch
         self.owners = placement.owners
+        # Who is primary differs between partitions of the same owners, and concerns no request.
+        self._owners = tuple(tuple(sorted(owners)) for owners in placement.owners)
         self._seed = topology.seed
         self._shift = partition_shift(topology.partitions)
         self._prefixes = tuple(row_keys.row_key(p, b"") for p in range(topology.partitions))
@@ -97,7 +102,7 @@ class Home:
     def locate(self, name: bytes) -> tuple[bytes, tuple[NodeId, ...]]:
         """The row key of a name, and its owners."""
         partition = position_of(name, self._seed) >> self._shift
-        return self._prefixes[partition] + name, self.owners[partition]
+        return self._prefixes[partition] + name, self._owners[partition]
 
     def locate_all(self, names: list[bytes]) -> tuple[list[bytes], tuple[NodeId, ...] | None]:
         """The row keys of names and the owners they share; ``None`` when they do not share them."""
@@ -127,6 +132,13 @@ class Home:
             above = max(above, context.get(self.actor, 0))
         return self.hybrid.tick(self.clock.wall_ms(), above)
 
+    def forgot(self) -> None:
+        """Others may know a write of this node that its store does not hold. The next write under
+        the same name would claim to know that one, and erase it: so it gets another name.
+        """
+        self.actor = new_actor(self.rng)
+        self.amnesia = True
+
     def merge(self, key: bytes, incoming: bytes) -> bytes | None:
         """The record to write after joining one from a peer; ``None`` when there is nothing new in
         it.
@@ -146,9 +158,7 @@ class Home:
             raise ClockDrift(f"stamped {ahead:.1f} s ahead of this node's clock")
         ours = records.context_of(held) if held else {}
         if theirs.get(self.actor, 0) > ours.get(self.actor, 0):
-            # Somebody knows a write of mine that I do not hold: my store forgot. See node.py for
-            # what follows.
-            self.amnesia = True
+            self.forgot()
         joined = records.join_checked(held, ours, incoming, theirs)
         if joined is held:
             return None

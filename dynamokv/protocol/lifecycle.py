@@ -3,8 +3,10 @@
 Rules:
     - Nothing is minted before the identity row of this life is durable (``identity.py``).
     - A topology is taken over when it is newer, of this ring, and complete with its secrets.
-    - When a peer proves that this store forgot a write of its own (``home.amnesia``), the next dot
-      has a new actor.
+    - Once a write of this node is known elsewhere and not here, because the store forgot it or the
+      disk refused it, the next dot has a new actor (``home.forgot``).
+    - A disk that refused a write is asked for no further ones of this node's own before it took the
+      identity row again; until then, other owners coordinate.
     - Ready once: in a topology that names this node and its address, whole, and with an identity
       that is durable.
     - A node that comes back at another address is not ready before the ring knows it. If somebody
@@ -13,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dynamokv import limits
@@ -21,7 +24,7 @@ from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Origin, Send
 from dynamokv.protocol.formation import Driver, Seeker, join_request, store
 from dynamokv.protocol.home import Home
-from dynamokv.protocol.identity import Identity, new_actor
+from dynamokv.protocol.identity import Identity
 from dynamokv.protocol.transfer import Fill
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.types import NodeId
@@ -32,14 +35,16 @@ from dynamokv.wire import messages as m
 class Lifecycle:
     """From the first start of a store to a member that serves, and back after every stop."""
 
-    def __init__(self, home: Home, stored_topology: Topology | None, first_fill_id: int) -> None:
+    def __init__(
+        self, home: Home, stored_topology: Topology | None, new_id: Callable[[], int]
+    ) -> None:
         self.home = home
         self.driver = Driver()
         self.seeker: Seeker | None = None
         self.fill: Fill | None = None
         self.ready = False
         self._stored_topology = stored_topology
-        self._fill_id = first_fill_id
+        self._new_id = new_id
         self._identified = False
         self._raising = False
         self._old_place: tuple[bytes, float] | None = None
@@ -56,7 +61,8 @@ class Lifecycle:
         """What is due now and then."""
         effects: list[Effect] = []
         half = time_at(self.home.clock.wall_ms() + limits.CLOCK_CEILING_STEP_MS // 2)
-        if not self._raising and self.home.hybrid.ceiling < half:
+        due = self.home.hybrid.ceiling < half or not self.home.writable
+        if due and not self._raising:
             effects.append(self.identity())
         if self.seeker is not None:
             return effects + self.seeker.tick(self.home, now)
@@ -79,16 +85,15 @@ class Lifecycle:
         if event.ceiling is None:
             return [e.Report("storage", "ERROR", "the disk refused the identity row")]
         self.home.hybrid.raise_ceiling(event.ceiling)
+        self.home.writable = True
         self._identified = True
         return self._become_ready()
 
-    def renew_actor(self) -> list[Effect]:
-        """This store forgot: whatever is minted from now on has another name."""
-        home = self.home
-        home.amnesia = False
-        home.actor = new_actor(home.rng)
-        home.counters["amnesia"] += 1
-        text = "a peer knows a write of this node that its store does not hold: new actor minted"
+    def on_amnesia(self) -> list[Effect]:
+        """Whatever is minted from now on has another name: write it down."""
+        self.home.amnesia = False
+        self.home.counters["amnesia"] += 1
+        text = "others may know a write of this node that its store does not hold: new actor minted"
         return [self.identity(), e.Report("storage", "WARNING", text)]
 
     def _become_ready(self) -> list[Effect]:
@@ -130,8 +135,11 @@ class Lifecycle:
         if home.topology is None:
             if topology.member(home.node_id) is None:
                 return self.seeker.on_topology(home, topology) if self.seeker else []
-        elif topology.cluster_id != home.topology.cluster_id or topology.epoch <= home.epoch:
+        elif topology.cluster_id != home.topology.cluster_id or topology.epoch == home.epoch:
             return []
+        elif topology.epoch < home.epoch:
+            # Its sender may have nobody else to learn the newer one from.
+            return [Send(peer, m.TopologyReply(0, self.topology_for(peer)))]
         if not topology.context_key:
             return []
         return [store(topology)._replace(then=None, otherwise=None), *self._enter(topology)]
@@ -152,10 +160,10 @@ class Lifecycle:
             for peer, address in new.items()
             if peer != home.node_id and old.get(peer) != address
         ]
-        if topology.change == home.node_id and not self.ready:
-            self.fill = Fill(home, self._fill_id)
-        elif self.fill is not None and topology.change != home.node_id:
+        if topology.change != home.node_id:
             self.fill = None
+        elif self.fill is None:
+            self.fill = Fill(home, self._new_id)
         return effects + self._become_ready()
 
     def on_topology_stored(self, event: e.TopologyStored) -> list[Effect]:
@@ -206,7 +214,10 @@ class Lifecycle:
             return []
         driver = home.topology.members[0].node_id
         if driver != home.node_id:
-            return [Send(driver, join_request(home))]
+            # Nobody knows where to tell this node anything, not even that the driver has moved too.
+            question = m.TopologyRequest(0, home.settings.cluster)
+            others = [mb.node_id for mb in home.topology.members if mb is not mine]
+            return [Send(driver, join_request(home)), *(Send(peer, question) for peer in others)]
         if self._old_place is None:
             self._old_place = (mine.address.encode(), now + limits.FOUND_GRACE_SECONDS)
             return [e.Connect(self._old_place[0], mine.address)]
@@ -234,7 +245,6 @@ class Lifecycle:
             return self.fill.on_page(self.home, peer, message)
         except ValueError as error:
             self.home.counters["poison_records"] += 1
-            self.fill.on_lost(peer)
             return [e.Report("transfer", "ERROR", f"damaged page from {peer.hex()}: {error}")]
 
     def on_page_stored(self, event: e.PageStored) -> list[Effect]:

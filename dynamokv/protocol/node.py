@@ -37,7 +37,7 @@ class Node:
     def __init__(self, home: Home, stored_topology: Topology | None) -> None:
         self.home = home
         self.table = table = RequestTable(home)
-        self.life = life = Lifecycle(home, stored_topology, table.new_id())
+        self.life = life = Lifecycle(home, stored_topology, table.new_id)
         self.parked: list[tuple[bytes, Any, float]] = []
         self._next_upkeep = 0.0
         self._handlers: dict[type[Any], _Handler] = {
@@ -93,9 +93,9 @@ class Node:
         """What to do about an event."""
         effects = self._handlers[type(event)](event)
         if self.home.amnesia:
-            effects += self.life.renew_actor()
+            effects += self.life.on_amnesia()
         if self.parked:
-            effects += self._serve_parked()
+            effects += self._unparked()
         return effects
 
     def next_deadline(self) -> float:
@@ -116,7 +116,7 @@ class Node:
     # --- requests of the application and of clients -----------------------------------------------
 
     def _coordinate_for(self, home: Home, peer: bytes, message: Any) -> list[Effect]:
-        if not self.ready:
+        if not self.ready or (type(message) is m.PutRequest and not home.writable):
             return [Send(peer, m.Refused(message.id, m.RefusedReason.NOT_READY, "not ready yet"))]
         return self._coordinate(Origin(peer, message.id), message)
 
@@ -134,7 +134,9 @@ class Node:
         operation: Operation
         if type(request) is m.GetRequest:
             operation = GetOp(self.table.new_id(), origin, request, now)
-        elif origin.peer == e.LOCAL and home.node_id not in home.locate(request.names[0])[1]:
+        elif origin.peer == e.LOCAL and not (
+            home.writable and home.node_id in home.locate(request.names[0])[1]
+        ):
             deadline = now + request.budget_ms / 1000
             operation = ForwardOp(self.table.new_id(), origin, request, deadline)
         else:
@@ -147,6 +149,9 @@ class Node:
         return []
 
     def _on_write_failed(self, event: e.WriteFailed) -> list[Effect]:
+        if self.home.writable:
+            self.home.writable = False
+            self.home.forgot()
         return self.table.fail(event.id, self.home.node_id, event.reason, untouched=False)
 
     # --- messages ---------------------------------------------------------------------------------
@@ -195,15 +200,13 @@ class Node:
         self.parked.append((peer, message, home.clock.monotonic() + budget))
         return [Send(peer, m.TopologyRequest(0, home.settings.cluster))]
 
-    def _serve_parked(self) -> list[Effect]:
-        """What waited for a topology that is here now."""
+    def _unparked(self) -> list[Effect]:
+        """What waited for a topology that is here now. One step each, because one may build on
+        what another writes."""
         epoch = self.home.epoch
         due = [entry for entry in self.parked if entry[1].epoch <= epoch]
         self.parked = [entry for entry in self.parked if entry[1].epoch > epoch]
-        effects: list[Effect] = []
-        for peer, message, _ in due:
-            effects += self._messages[type(message)](peer, message)
-        return effects
+        return [e.Again(e.Received(peer, message)) for peer, message, _ in due]
 
     # --- peers ------------------------------------------------------------------------------------
 
@@ -220,6 +223,7 @@ class Node:
     def _on_peer_down(self, event: e.PeerDown) -> list[Effect]:
         peer = NodeId(event.peer)
         self.home.up.discard(peer)
+        self.home.scans.pop(peer, None)
         self.life.on_peer_lost(peer)
         return self.table.peer_down(peer)
 

@@ -41,6 +41,7 @@ class PutOp:
         self.request = request
         self.deadline = now + request.budget_ms / 1000
         self.done = False
+        self.epoch = 0
         self.starts = 0
         self.tally = Tally(NO_OWNERS, 0)
         self.stored = False
@@ -52,7 +53,9 @@ class PutOp:
         """Write here and tell the other owners."""
         keys, owners = home.locate_all(self.request.names)
         if owners is None or (home.node_id not in owners and not self.records):
-            return self._end(FailedCode.USAGE, "the names must have this node as a common owner")
+            code = FailedCode.INDETERMINATE if self.records else FailedCode.USAGE
+            return self._end(code, "the names must have this node as a common owner")
+        self.epoch = home.epoch
         self.starts += 1
         if self.starts > limits.RESTARTS_MAX:
             return self._end(FailedCode.INDETERMINATE, "the topology kept changing")
@@ -143,6 +146,8 @@ class PutOp:
             home.counters["contexts_refused"] += 1
             return PutError.CONTEXT
         state = records.decode(held) if held else EMPTY
+        if seen.get(home.actor, 0) > state.context.get(home.actor, 0):
+            home.forgot()
         record = self._encode(home, state, seen, value)
         if self._too_many_siblings(home, state, record):
             home.counters["sibling_cap_refused"] += 1

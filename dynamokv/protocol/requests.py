@@ -21,6 +21,7 @@ class Operation(Protocol):
     id: int
     origin: Origin
     deadline: float
+    epoch: int
     done: bool
 
     def start(self, home: Home) -> list[Effect]:
@@ -95,9 +96,10 @@ class RequestTable:
         return effects
 
     def restart(self, id: int) -> list[Effect]:
-        """The topology changed under a request: begin again."""
+        """A peer refused a request for its old topology: begin again, under the one that is here by
+        now. A request that did so already is not sent again, which could apply it twice."""
         operation = self.operations.get(id)
-        if operation is None:
+        if operation is None or operation.epoch == self.home.epoch:
             return []
         effects = operation.start(self.home)
         if operation.done:

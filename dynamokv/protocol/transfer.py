@@ -3,12 +3,16 @@
 Rules:
     - A page is asked for when the one before is durable: that is the flow control, and it survives
       a restart of either side, because joining a page twice changes nothing.
+    - A question that got no answer is asked again: the peer may not have known the ring yet.
     - Whole means: a majority of the others, and every one of them that is up, was read to the end.
       Whatever was acknowledged at QUORUM before this node came is then here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from dynamokv import limits
 from dynamokv.protocol.effects import Effect, PageStored, Send, Write
 from dynamokv.protocol.home import Home
 from dynamokv.types import NodeId
@@ -18,56 +22,66 @@ from dynamokv.wire.messages import Scan, Scanned
 END = b""
 
 
+class Source:
+    """How far one peer was read; ``id`` is that of the question for its next page."""
+
+    __slots__ = ("ask_at", "cursor", "id", "storing")
+
+    def __init__(self, id: int) -> None:
+        self.id = id
+        self.cursor = row_keys.FIRST_DATA_ROW
+        self.ask_at = 0.0
+        self.storing = False
+
+
 class Fill:
     """The copy of one newcomer, this node."""
 
-    def __init__(self, home: Home, first_id: int) -> None:
+    def __init__(self, home: Home, new_id: Callable[[], int]) -> None:
         assert home.topology is not None
-        self.id = first_id
         others = [m.node_id for m in home.topology.members if m.node_id != home.node_id]
-        self.cursors: dict[NodeId, bytes] = dict.fromkeys(others, row_keys.FIRST_DATA_ROW)
-        self.asked: set[NodeId] = set()
-        self.storing: set[NodeId] = set()
-        self.rows = 0
+        self.new_id = new_id
+        self.sources: dict[bytes, Source] = {peer: Source(new_id()) for peer in others}
 
     def ask(self, home: Home) -> list[Effect]:
         """The next page from each peer that is up and idle."""
         effects: list[Effect] = []
-        for peer, cursor in self.cursors.items():
-            busy = peer in self.asked or peer in self.storing
-            if cursor != END and not busy and home.is_up(peer):
-                self.asked.add(peer)
-                effects.append(Send(peer, Scan(self.id, home.epoch, cursor)))
+        now = home.clock.monotonic()
+        for peer, source in self.sources.items():
+            idle = source.cursor != END and not source.storing and now >= source.ask_at
+            if idle and home.is_up(NodeId(peer)):
+                source.ask_at = now + limits.SCAN_RETRY_SECONDS
+                effects.append(Send(peer, Scan(source.id, home.epoch, source.cursor)))
         return effects
 
     def on_page(self, home: Home, peer: bytes, page: Scanned) -> list[Effect]:
         """Join a page. Raises ``ValueError`` for a damaged one."""
-        source = NodeId(peer)
-        if page.id != self.id or source not in self.asked:
+        source = self.sources.get(peer)
+        if source is None or source.storing or page.id != source.id:
             return []
         rows = []
         for key, record in zip(page.keys, page.records, strict=True):
             merged = home.merge(key, record)
             if merged is not None:
                 rows.append((key, merged))
-        self.asked.discard(source)
-        self.storing.add(source)
-        self.rows += len(rows)
-        return [Write(rows, PageStored(source, page.next), PageStored(source, None))]
+        source.storing = True
+        home.counters["filled_rows"] += len(rows)
+        return [Write(rows, PageStored(peer, page.next), PageStored(peer, None))]
 
     def on_stored(self, peer: bytes, cursor: bytes | None) -> None:
         """A page is durable, or the disk refused it and it will be asked for again."""
-        source = NodeId(peer)
-        self.storing.discard(source)
+        source = self.sources[peer]
+        source.storing = False
         if cursor is not None:
-            self.cursors[source] = cursor
+            source.cursor, source.id, source.ask_at = cursor, self.new_id(), 0.0
 
     def on_lost(self, peer: bytes) -> None:
         """No answer will come from this peer for now."""
-        self.asked.discard(NodeId(peer))
+        if peer in self.sources:
+            self.sources[peer].ask_at = 0.0
 
     def whole(self, home: Home) -> bool:
         """Whether this node now holds what it must."""
-        done = [peer for peer, cursor in self.cursors.items() if cursor == END]
-        enough = len(done) >= len(self.cursors) // 2 + 1
-        return enough and all(peer in done for peer in self.cursors if home.is_up(peer))
+        done = [peer for peer, source in self.sources.items() if source.cursor == END]
+        enough = len(done) >= len(self.sources) // 2 + 1
+        return enough and all(peer in done for peer in self.sources if home.is_up(NodeId(peer)))

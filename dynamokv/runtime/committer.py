@@ -19,9 +19,14 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import threading
+import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
+from typing import TypeAlias
 
 from dynamokv.errors import StorageError
 from dynamokv.ports import Row, StorageEngine
@@ -29,6 +34,12 @@ from dynamokv.protocol.effects import After, Write, WriteFailed
 from dynamokv.types import Durability
 
 log = logging.getLogger("dynamokv.storage")
+
+Job: TypeAlias = tuple[Callable[[], str], Callable[[str], None]]
+"""What goes to the disk and says why that failed, or nothing; and who is told on the loop."""
+
+ERROR_TEXT_MAX = 300
+"""Of what an engine says went wrong: it travels in messages, which have limits of their own."""
 
 
 class Committer:
@@ -53,7 +64,14 @@ class Committer:
         self._closed = False
         self._flush_wanted = False
         self._settled = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dynamokv-commit")
+        # A thread of its own, not a pool's: pools take no work while the interpreter shuts down.
+        # It does not hold the committer, so that one that was lost open can be collected.
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._thread = threading.Thread(
+            target=_work, args=(self._jobs, loop, engine), name="dynamokv-commit", daemon=True
+        )
+        self._thread.start()
+        weakref.finalize(self, self._jobs.put, None).atexit = False
 
     # --- ports.Reader -----------------------------------------------------------------------------
 
@@ -97,10 +115,7 @@ class Committer:
             self._done(batch, self._apply(batch, sync=False))
             return
         self._busy = True
-        future = self._thread.submit(self._apply, batch, sync=True)
-        future.add_done_callback(
-            lambda done: self.loop.call_soon_threadsafe(self._committed, batch, done.result())
-        )
+        self._jobs.put((lambda: self._apply(batch, sync=True), partial(self._committed, batch)))
 
     def flush_soon(self) -> None:
         """fsync what was written without one, in the committer's thread."""
@@ -109,10 +124,7 @@ class Committer:
             return
         self._busy = True
         self._flush_wanted = False
-        future = self._thread.submit(self._flush)
-        future.add_done_callback(
-            lambda done: self.loop.call_soon_threadsafe(self._committed, [], done.result())
-        )
+        self._jobs.put((self._flush, partial(self._committed, [])))
 
     @property
     def idle(self) -> bool:
@@ -126,31 +138,26 @@ class Committer:
             await self._settled.wait()
 
     def close(self) -> None:
-        """Stop the thread and close the engine. Whatever is still queued is never written, and was
-        never acknowledged."""
+        """End the thread, which closes the engine; blocks as long as the disk does. Whatever is
+        still queued is never written, and was never acknowledged."""
         self._closed = True
-        self._thread.shutdown(wait=True)
-        self.engine.close()
+        self._jobs.put(None)
+        self._thread.join()
 
     def _apply(self, batch: list[Write], *, sync: bool) -> str:
         """Why the engine refused the batch, or nothing. May run in the committer's thread."""
         rows: list[Row] = [row for effect in batch for row in effect.rows]
         try:
             self.engine.apply(rows, sync=sync)
-        except StorageError as error:
-            return f"{type(error).__name__}: {error}"
-        except (
-            Exception
-        ) as error:  # a foreign engine may raise anything; the write failed, the node lives
-            log.exception("the storage engine raised something that is no StorageError")
-            return f"{type(error).__name__}: {error}"
+        except Exception as error:  # a foreign engine may raise anything; the node lives
+            return _text_of(error)
         return ""
 
     def _flush(self) -> str:
         try:
             self.engine.flush()
         except Exception as error:  # as above
-            return f"{type(error).__name__}: {error}"
+            return _text_of(error)
         return ""
 
     def _committed(self, batch: list[Write], error: str) -> None:
@@ -178,6 +185,28 @@ class Committer:
         self.release(
             [_blamed(effect.otherwise, error) for effect in batch if effect.otherwise is not None]
         )
+
+
+def _work(
+    jobs: SimpleQueue[Job | None], loop: asyncio.AbstractEventLoop, engine: StorageEngine
+) -> None:
+    """The committer's thread: one job at a time, and the engine's end at last."""
+    while (job := jobs.get()) is not None:
+        write, tell = job
+        error = write()
+        with contextlib.suppress(RuntimeError):  # the loop ended first: nobody waits any more
+            loop.call_soon_threadsafe(tell, error)
+        del job, write, tell
+    try:
+        engine.close()
+    except Exception as raised:  # its files are let go of all the same; it had its last chance
+        log.error("closing the store failed: %s", _text_of(raised))
+
+
+def _text_of(error: Exception) -> str:
+    if not isinstance(error, StorageError):
+        log.error("the storage engine raised something that is no StorageError", exc_info=error)
+    return f"{type(error).__name__}: {error}"[:ERROR_TEXT_MAX]
 
 
 def _blamed(after: After, error: str) -> After:

@@ -113,6 +113,7 @@ class Executor:
             e.Ready: lambda _: listener.on_ready(),
             e.JoinFailed: lambda effect: listener.on_join_failed(effect.reason, effect.text),
             e.Report: self._report,
+            e.Again: lambda effect: self.step(effect.event),
         }
 
     @property

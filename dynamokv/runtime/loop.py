@@ -23,6 +23,7 @@ from dynamokv.runtime.background import Background
 from dynamokv.runtime.committer import Committer
 from dynamokv.runtime.executor import Core, Executor
 from dynamokv.runtime.latency import Window
+from dynamokv.runtime.thread import in_thread
 from dynamokv.transport.zeromq import ZeroMQTransport
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import Message
@@ -152,10 +153,19 @@ class Runtime:
 
     async def _in_thread(self, job: Callable[[], None], deadline: float) -> None:
         """Do what may block in a thread of its own, and wait for it only so long."""
-        done = self.loop.run_in_executor(None, job)
-        await asyncio.wait([done], timeout=max(0.1, deadline - self.loop.time()))
-        if not done.done():
+        try:
+            async with asyncio.timeout(max(0.1, deadline - self.loop.time())):
+                await in_thread("dynamokv-close", job)
+        except TimeoutError:
             log.warning("closing goes on in the background: the disk or a peer is slow")
+
+    async def abandon(self) -> None:
+        """Close what is left when the loop ended first: ``asyncio.run`` was over before
+        ``aclose``."""
+        self.closed = True
+        self._waiters.clear()
+        self.transport.close_sockets()
+        await in_thread("dynamokv-close", self._end)
 
     def _end(self) -> None:
         self.transport.end()

@@ -19,6 +19,7 @@ from dynamokv.runtime import status
 from dynamokv.runtime.clocks import SystemClock, SystemRng
 from dynamokv.runtime.committer import Committer
 from dynamokv.runtime.loop import Runtime
+from dynamokv.runtime.thread import in_thread
 from dynamokv.storage.log import LogEngine
 from dynamokv.storage.memory import MemoryEngine
 from dynamokv.transport.zeromq import ZeroMQTransport
@@ -43,7 +44,8 @@ async def open_node(config: NodeConfig, timeout: float) -> Runtime:
         JoinError, StorageError, ConfigError: as their names say.
     """
     loop = asyncio.get_running_loop()
-    engine = await loop.run_in_executor(None, open_engine, config)
+    # Given up while it opens, the store closes as soon as it is open.
+    engine = await in_thread("dynamokv-open", lambda: open_engine(config), lambda it: it.close())
     try:
         clock, rng = SystemClock(), SystemRng()
         identity, topology = _remembered(engine, rng)

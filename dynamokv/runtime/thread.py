@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ from dynamokv.errors import ClosedError
 from dynamokv.wire.messages import Message
 
 T = TypeVar("T")
+
+log = logging.getLogger("dynamokv.runtime")
 
 CLOSED = "this handle was closed: open a new one"
 
@@ -88,8 +91,9 @@ class LoopThread:
                 raise ClosedError(CLOSED)
             self.loop.call_soon_threadsafe(callback, *arguments)
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there, and wait for it. Given up (Ctrl-C), it is cancelled there."""
+    def run(self, coroutine: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+        """Run a coroutine there, and wait for it, or for so long. Given up (Ctrl-C, or
+        ``TimeoutError``), it is cancelled there."""
         try:
             with self._gate:
                 if self._stopping:
@@ -99,7 +103,7 @@ class LoopThread:
             coroutine.close()
             raise
         try:
-            return future.result()
+            return future.result(seconds)
         except concurrent.futures.CancelledError:
             raise ClosedError(CLOSED) from None
         except BaseException:
@@ -113,6 +117,16 @@ class LoopThread:
             return function(*arguments)
 
         return self.run(run())
+
+    def end(self, last: Coroutine[Any, Any, None]) -> None:
+        """Run a last coroutine, and stop. A loop that something holds is left to itself."""
+        try:
+            with contextlib.suppress(ClosedError):  # another thread is at it
+                self.run(last, limits.CLOSE_SECONDS_MAX)
+        except TimeoutError:
+            log.warning("closing goes on by itself: something holds the loop, or the GIL")
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """End the loop and the thread; whatever still runs there is cancelled."""

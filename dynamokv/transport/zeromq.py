@@ -4,14 +4,14 @@ peer.
 Rules:
     - All sockets live on the loop's thread. The context is private, never shared, and ends with its
       owner.
-    - A socket's descriptor is edge-triggered and says only "something changed": so drain until
-      ``zmq.Again`` (bounded, then again in the next round of the loop), and look once more after
-      every send, which may have swallowed the edge. A slow timer looks at every socket as well, in
-      case an edge was lost all the same.
+    - Sockets are drained as ``watched.py`` says, also after a send, which may have swallowed the
+      edge. A slow timer looks at every socket as well, in case an edge was lost all the same.
     - Sends never block. A peer without a live connection, or with a full queue, is "unreachable" at
       once: ``IMMEDIATE`` keeps frames from piling up for a peer that is not there.
     - A frame is one part. More parts are dropped whole and counted, since the size limit holds for
       each part only.
+    - Only ZMTP 3 is spoken. An older peer need not greet, so that libzmq would take any bytes for
+      one, and for its messages. A ZAP domain is what makes libzmq refuse them.
     - libzmq's I/O thread answers heartbeats without the GIL, so a lost heartbeat means that the
       process is frozen or gone, not that its Python is busy.
 """
@@ -19,14 +19,23 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import os
+import warnings
+import weakref
 from typing import Any, Protocol
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from dynamokv import limits
 from dynamokv.config import split_address
 from dynamokv.errors import AddressInUse, ConfigError
+from dynamokv.transport.monitor import (
+    CONNECTION_EVENTS,
+    LINK_EVENTS,
+    ConnectionMonitor,
+    LinkMonitor,
+)
+from dynamokv.transport.watched import Watched
 
 HEARTBEAT_MS = 300
 HEARTBEAT_TIMEOUT_MS = 1000
@@ -47,15 +56,16 @@ CLOSE_LINGER_MS = 200
 SAFETY_SECONDS = 0.25
 """Between two looks at every socket, whatever its descriptor said."""
 
-_FAILED_HANDSHAKES = (
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
-_POLLIN = int(zmq.POLLIN)
+ZAP_DOMAIN = b"dynamokv"
+
+ROUTE_BYTES = 5
+"""A route is a zero byte and libzmq's number of the connection; no link has such a name."""
+
+SOCKETS_PER_LINK = 3
+"""The socket and both ends of its monitor."""
+
 _NOBLOCK = int(zmq.NOBLOCK)
 _SNDMORE = int(zmq.SNDMORE)
-_LINK_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
 
 
 class Listener(Protocol):
@@ -74,60 +84,7 @@ class Listener(Protocol):
         ...
 
 
-class _Watched:
-    """A socket whose readable side is drained on the loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, socket: zmq.Socket[bytes]) -> None:
-        self.loop = loop
-        self.socket = socket
-        self.descriptor = int(socket.getsockopt(zmq.FD))
-        self.closed = False
-        loop.add_reader(self.descriptor, self.drain)
-        loop.call_soon(self.drain)
-
-    def drain(self) -> None:
-        """Take what is there."""
-        if self.closed:
-            return
-        try:
-            for _ in range(limits.DRAIN_FRAMES_MAX):
-                self.take()
-                if self.closed:  # by what the frame brought about
-                    return
-                if not self.readable():
-                    break
-            else:
-                self.loop.call_soon(self.drain)
-        except zmq.Again:
-            pass
-        self.drained()
-
-    def readable(self) -> bool:
-        """Whether a message waits. Cheaper than the exception of an attempt that finds none."""
-        events: Any = self.socket.getsockopt(zmq.EVENTS)
-        return bool(events & _POLLIN)
-
-    def look_again(self) -> None:
-        """After a send: the edge of an arrival may be gone."""
-        if self.readable():
-            self.loop.call_soon(self.drain)
-
-    def take(self) -> None:
-        """Take one message, or raise ``zmq.Again``."""
-        raise NotImplementedError
-
-    def drained(self) -> None:
-        """Nothing is left for now."""
-
-    def close(self, linger_ms: int) -> None:
-        """Forget the descriptor, then close."""
-        if not self.closed:
-            self.closed = True
-            self.loop.remove_reader(self.descriptor)
-            self.socket.close(linger=linger_ms)
-
-
-class _Router(_Watched):
+class _Router(Watched):
     def __init__(self, transport: ZeroMQTransport, socket: zmq.Socket[bytes]) -> None:
         self.transport = transport
         super().__init__(transport.loop, socket)
@@ -145,7 +102,7 @@ class _Router(_Watched):
         self.transport.report_drained()
 
 
-class _Link(_Watched):
+class _Link(Watched):
     """The connection to one peer, made again for ever."""
 
     def __init__(self, transport: ZeroMQTransport, peer: bytes, address: str) -> None:
@@ -156,7 +113,9 @@ class _Link(_Watched):
         self.born = transport.loop.time()
         socket = transport.new_socket(zmq.DEALER)
         socket.setsockopt(zmq.IMMEDIATE, 1)
-        self.monitor = _LinkMonitor(transport.loop, self, socket.get_monitor_socket(_LINK_EVENTS))
+        self.monitor = LinkMonitor(
+            transport.loop, socket.get_monitor_socket(LINK_EVENTS), self.changed
+        )
         super().__init__(transport.loop, socket)
         socket.connect(f"tcp://{address}")
 
@@ -184,28 +143,6 @@ class _Link(_Watched):
         super().close(linger_ms)
 
 
-class _LinkMonitor(_Watched):
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, link: _Link, socket: zmq.Socket[bytes]
-    ) -> None:
-        self.link = link
-        super().__init__(loop, socket)
-
-    def take(self) -> None:
-        event: Any = recv_monitor_message(self.socket, zmq.NOBLOCK)
-        self.link.changed(event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED)
-
-
-class _RouterMonitor(_Watched):
-    def __init__(self, transport: ZeroMQTransport, socket: zmq.Socket[bytes]) -> None:
-        self.transport = transport
-        super().__init__(transport.loop, socket)
-
-    def take(self) -> None:
-        recv_monitor_message(self.socket, zmq.NOBLOCK)
-        self.transport.handshakes_failed += 1
-
-
 class ZeroMQTransport:
     """Frames in and out of one process.
 
@@ -218,11 +155,16 @@ class ZeroMQTransport:
         self.loop = loop
         self.listener: Listener | None = None
         self.frames_rejected = 0
-        self.handshakes_failed = 0
         self.address = ""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._context.set(zmq.MAX_SOCKETS, SOCKETS_PER_LINK * (limits.MEMBERS_MAX + 1))
+        # Held also by the finalizer, because a context that is collected before its sockets waits
+        # for them for ever.
+        self._sockets: set[zmq.Socket[bytes]] = set()
+        self._lost = weakref.finalize(self, _close_lost, self._context, self._sockets, os.getpid())
+        self._lost.atexit = False
         self._router: _Router | None = None
-        self._router_monitor: _RouterMonitor | None = None
+        self._router_monitor: ConnectionMonitor | None = None
         self._links: dict[bytes, _Link] = {}
         self._routes: dict[bytes, bytes] = {}
         self._safety = loop.call_later(SAFETY_SECONDS, self._look_at_all)
@@ -244,6 +186,8 @@ class ZeroMQTransport:
             (zmq.IPV6, 1),
         ):
             socket.setsockopt(option, value)
+        socket.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+        self._sockets.add(socket)
         return socket
 
     def bind(self, address: str) -> str:
@@ -256,18 +200,19 @@ class ZeroMQTransport:
         host = split_address(address)[0]
         socket = self.new_socket(zmq.ROUTER)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        monitor = socket.get_monitor_socket(_FAILED_HANDSHAKES)
+        monitor = socket.get_monitor_socket(CONNECTION_EVENTS)
         try:
             socket.bind(f"tcp://{address.replace('localhost', '127.0.0.1')}")
         except zmq.ZMQError as error:
             monitor.close(linger=0)
             socket.close(linger=0)
+            self._sockets.discard(socket)
             if error.errno == zmq.EADDRINUSE:
                 raise AddressInUse(
                     f"{address} is in use: stop what listens there, or choose another port"
                 ) from None
             raise ConfigError(f"cannot listen at {address}: {error.strerror}") from None
-        self._router_monitor = _RouterMonitor(self, monitor)
+        self._router_monitor = ConnectionMonitor(self.loop, monitor)
         self._router = _Router(self, socket)
         endpoint: Any = socket.getsockopt(zmq.LAST_ENDPOINT)
         port = endpoint.rstrip(b"\0").rpartition(b":")[2].decode()
@@ -288,6 +233,7 @@ class ZeroMQTransport:
         if link is not None:
             was_up = link.up
             link.close(0)
+            self._sockets.discard(link.socket)
             if was_up:
                 self.report_link(peer, False)
 
@@ -305,6 +251,11 @@ class ZeroMQTransport:
         """For the sockets: a link came or went."""
         if self.listener is not None:
             self.listener.on_link(peer, up)
+
+    @property
+    def handshakes_failed(self) -> int:
+        """Connections that never became peers."""
+        return 0 if self._router_monitor is None else self._router_monitor.failed
 
     def remember(self, peer: bytes, route: bytes) -> None:
         """Frames of this peer come by this route: the way back while there is no link to it.
@@ -374,10 +325,12 @@ class ZeroMQTransport:
         """The part of closing that may block, for the linger of the last frames; any thread may do
         it."""
         self._context.term()
+        self._lost.detach()
+        self._sockets.clear()
 
     def _look_at_all(self) -> None:
         self._safety = self.loop.call_later(SAFETY_SECONDS, self._look_at_all)
-        watched: list[_Watched] = [*self._links.values()]
+        watched: list[Watched] = [*self._links.values()]
         watched += [link.monitor for link in self._links.values()]
         watched += [one for one in (self._router, self._router_monitor) if one is not None]
         for one in watched:
@@ -387,3 +340,13 @@ class ZeroMQTransport:
 def _drop_rest(socket: zmq.Socket[bytes]) -> None:
     while socket.getsockopt(zmq.RCVMORE):
         socket.recv(zmq.NOBLOCK)
+
+
+def _close_lost(
+    context: zmq.Context[zmq.Socket[bytes]], sockets: set[zmq.Socket[bytes]], pid: int
+) -> None:
+    """Nobody closed this transport, and its loop is gone: peers must not take it for alive."""
+    if os.getpid() == pid:
+        text = f"a dynamokv handle with {len(sockets)} sockets was dropped without being closed"
+        warnings.warn(text, ResourceWarning, stacklevel=1)
+        context.destroy(linger=0)

@@ -121,7 +121,10 @@ def context_of(record: bytes) -> Context:
 
 
 def context_bytes(record: bytes) -> bytes:
-    """The context as it stands in the record; ``decode_context`` reads it."""
+    """The context as it stands in the record; ``decode_context`` reads it. Of no record, it is the
+    one that has seen nothing."""
+    if not record:
+        return b""
     _, _, _, actor_count = _HEAD.unpack_from(record)
     return record[_HEAD.size : _HEAD.size + _ENTRY.size * actor_count]
 

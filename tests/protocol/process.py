@@ -132,6 +132,8 @@ class Process:
                 self.refused.append(text)
             case e.Report(_, _, text):
                 self.reports.append(text)
+            case e.Again(again):
+                self._step(again)
 
     def _release(self, after: After) -> None:
         match after:

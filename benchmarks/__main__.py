@@ -1,0 +1,60 @@
+"""``python -m benchmarks [ring | micro] [--quick] [--check] [--output PATH]``"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks import pieces, report, ring
+from benchmarks.figures import Row
+
+LATEST: Final = Path(__file__).parent / "results" / "latest.json"
+
+
+def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description="Measure dynamokv.")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("all", "ring", "micro"),
+        default="all",
+        help="ring: three members in processes, beside bare sockets; micro: the pure pieces",
+    )
+    parser.add_argument("--quick", action="store_true", help="see that it works, in seconds")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument(
+        "--output", type=Path, default=LATEST, metavar="PATH", help="the JSON (%(default)s)"
+    )
+    return parser.parse_args(given)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Measure, print, write."""
+    arguments = _arguments(given)
+    document = report.begin(arguments.what, quick=arguments.quick)
+    print(*report.headline(document), "", sep="\n", flush=True)
+    rows: list[Row] = []
+    if arguments.what in ("all", "ring"):
+        counts = ring.QUICK if arguments.quick else ring.FULL
+        found, document["counters"] = asyncio.run(ring.run(counts, _tell))
+        rows += found
+    if arguments.what in ("all", "micro"):
+        _tell("micro-benchmarks")
+        rows += pieces.run(quick=arguments.quick)
+    print(*report.table(rows), sep="\n")
+    report.write(arguments.output, document, rows)
+    print("", *report.reasons(rows), f"written to {arguments.output}", sep="\n")
+    missed = any(row.target is not None and row.verdict != "met" for row in rows)
+    return 1 if arguments.check and missed else 0
+
+
+def _tell(what: str) -> None:
+    print(f"{what} ...", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

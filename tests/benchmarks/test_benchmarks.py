@@ -1,0 +1,119 @@
+"""``python -m benchmarks --quick`` from end to end: everything is measured, and nothing is said
+about how fast it was."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from benchmarks import cpu, report, ring
+from benchmarks.__main__ import main
+from benchmarks.figures import FIGURES, TARGETS, Figure, Row, Samples, Target
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+RUN_SECONDS: Final = 50.0
+"""It takes some 8; this is below pytest's own limit, so that the output of a stuck run is seen."""
+
+
+def ran(output: Path, *arguments: str) -> tuple[dict[str, Any], list[str]]:
+    """The document and the lines of a quick run."""
+    command = [sys.executable, "-m", "benchmarks", *arguments, "--quick", f"--output={output}"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    document: dict[str, Any] = json.loads(output.read_text("utf-8"))
+    return document, done.stdout.splitlines()
+
+
+def pieces_written() -> set[str]:
+    """Every micro-benchmark there is, by reading the sources."""
+    return {
+        f"micro.{path.stem.removeprefix('test_')}.{node.name.removeprefix('test_')}"
+        for path in (ROOT / "benchmarks" / "micro").glob("test_*.py")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+
+
+def test_a_quick_run_measures_everything(tmp_path: Path) -> None:
+    document, lines = ran(tmp_path / "results" / "latest.json")
+    rows = {row["name"]: row for row in document["rows"]}
+    known = {name for name in FIGURES if cpu.AVAILABLE or not name.startswith("cpu.")}
+    assert {name for name in rows if not name.startswith("micro.")} == known
+    pieces = pieces_written()
+    assert len(pieces) > 10
+    assert {name.partition("[")[0] for name in rows if name.startswith("micro.")} == pieces
+
+    assert [name for name, row in rows.items() if not 0 < row["low"] <= row["high"]] == []
+    assert {name for name, row in rows.items() if row["verdict"]} == set(TARGETS)
+    for row in rows.values():
+        cells = (row["label"], report.shown(row["median"]), row["unit"])
+        assert any(all(cell in line for cell in cells) for line in lines), row["name"]
+
+    assert document["quick"] is True
+    assert document["machine"]["cores"] > 0
+    assert {"python", "pyzmq", "libzmq", "cbor2", "dynamokv"} <= document["versions"].keys()
+    assert all(document["versions"].values())
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "options", "status"),
+    [(9.0, ["--check"], 1), (9.0, [], 0), (1.0, ["--check"], 0)],
+)
+def test_a_missed_target_fails_only_a_check(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    microseconds: float,
+    options: list[str],
+    status: int,
+) -> None:
+    row = Row("local.blocking", FIGURES["local.blocking"], (microseconds,))
+
+    async def run(counts: ring.Counts, progress: ring.Progress) -> tuple[list[Row], dict[str, int]]:
+        return [row], {"late_replies": 1}
+
+    monkeypatch.setattr(ring, "run", run)
+    output = tmp_path / "latest.json"
+    assert main(["ring", *options, f"--output={output}"]) == status
+    document = json.loads(output.read_text("utf-8"))
+    assert [row["name"] for row in document["rows"]] == ["local.blocking"]
+    assert document["counters"] == {"late_replies": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [((1.0, 2.0, 9.0), "met"), ((1.0, 3.0, 3.0), "at best"), ((3.0, 3.0, 3.0), "missed")],
+)
+def test_a_verdict_is_about_the_median(
+    monkeypatch: pytest.MonkeyPatch, values: tuple[float, ...], verdict: str
+) -> None:
+    monkeypatch.setitem(TARGETS, "time", Target("it is so", at_most=2.0))
+    row = Row("time", Figure("group", "label", "us"), values)
+    assert row.verdict == verdict
+    (told,) = report.reasons([row]) or ("met: it is so",)
+    assert told.startswith(verdict)
+    assert told.endswith("it is so")
+
+
+@pytest.mark.parametrize(("value", "met"), [(19_999.0, False), (20_000.0, True)])
+def test_a_bound_may_be_from_below(value: float, met: bool) -> None:
+    target = Target("it is so", at_least=20_000)
+    assert target.met_by(value) is met
+    assert str(target) == ">= 20,000"
+
+
+def test_every_target_is_a_figure_of_the_table() -> None:
+    assert TARGETS.keys() <= FIGURES.keys()
+    samples = Samples()
+    for name in TARGETS:
+        samples.add(name, 1.0)
+    assert [row.name for row in samples.rows()] == [name for name in FIGURES if name in TARGETS]
+    with pytest.raises(AssertionError):
+        samples.add("unheard of", 1.0)
