@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import pieces, report, ring
+from benchmarks.cpu import Neighbours
 from benchmarks.figures import Row
 
 LATEST: Final = Path(__file__).parent / "results" / "latest.json"
@@ -37,6 +38,7 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = _arguments(given)
     document = report.begin(arguments.what, quick=arguments.quick)
     print(*report.headline(document), "", sep="\n", flush=True)
+    others = Neighbours()
     rows: list[Row] = []
     if arguments.what in ("all", "ring"):
         counts = ring.QUICK if arguments.quick else ring.FULL
@@ -45,9 +47,11 @@ def main(given: Sequence[str] | None = None) -> int:
     if arguments.what in ("all", "micro"):
         _tell("micro-benchmarks")
         rows += pieces.run(quick=arguments.quick)
-    print(*report.table(rows), sep="\n")
+    document["others_share"] = others.share()
+    print(*report.table(rows), "", *report.reasons(rows), sep="\n")
+    print(report.neighbours(document["others_share"]))
     report.write(arguments.output, document, rows)
-    print("", *report.reasons(rows), f"written to {arguments.output}", sep="\n")
+    print(f"written to {arguments.output}")
     missed = any(row.target is not None and row.verdict != "met" for row in rows)
     return 1 if arguments.check and missed else 0
 

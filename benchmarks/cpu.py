@@ -1,11 +1,13 @@
-"""CPU time of processes, from /proc.
+"""CPU time of processes, from /proc. Linux only.
 
-What a process used does not depend on who else wanted the CPU, so these figures stay steady where
-latencies and rates do not. Linux only.
+What a process uses depends far less on who else wants the CPU than latencies and rates do. It is
+not immune: neighbours share caches, and a process that waits for its turn finds more to do at once.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -25,3 +27,32 @@ def seconds_of(pid: int) -> float:
     for task in (PROC / str(pid) / "task").iterdir():
         total += int((task / "schedstat").read_text("ascii").split()[0])
     return total / 1e9
+
+
+class Neighbours:
+    """How much of the machine others use, from now on: the host of a virtual machine counts too."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._others = _busy_seconds() - _own_seconds() if AVAILABLE else 0.0
+
+    def share(self) -> float:
+        """The part of all cores' time that went to others; 0.0 where the system does not tell. Call
+        it when the children of this process are gone, because only then their time is known."""
+        if not AVAILABLE:
+            return 0.0
+        others = _busy_seconds() - _own_seconds() - self._others
+        cores = os.cpu_count() or 1
+        return max(0.0, others / (time.monotonic() - self._began) / cores)
+
+
+def _busy_seconds() -> float:
+    """Of all cores since the machine started: user, nice, system, interrupts and stolen time."""
+    fields = (PROC / "stat").read_text("ascii").split("\n", 1)[0].split()[1:9]
+    user, nice, system, _idle, _waiting, *others = map(int, fields)
+    return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    return sum(os.times()[:4])

@@ -99,6 +99,7 @@ def _sequential(call: str) -> dict[str, Figure]:
 FIGURES: Final[dict[str, Figure]] = {
     **_percentiles("echo.blocking", ECHO, "blocking send and recv"),
     **_percentiles("echo.asyncio", ECHO, "asyncio add_reader, both sides"),
+    "echo.asyncio.over_blocking": Figure(ECHO, "p50 / p50, add_reader / blocking", "x"),
     **_sequential("get"),
     **_sequential("put"),
     "concurrent.get": Figure(CONCURRENT, "get, 64 at once", "ops/s"),

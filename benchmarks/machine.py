@@ -34,11 +34,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def load_average() -> float:
-    """Of the last minute: what else was going on when the run began."""
-    return os.getloadavg()[0]
-
-
 def _cores() -> int:
     return os.cpu_count() or 1
 

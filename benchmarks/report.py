@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Row
-from benchmarks.machine import load_average, machine, versions
+from benchmarks.machine import machine, versions
 
 FORMAT = 1
 """Of the document; a change that a reader would notice is a new number."""
+
+NOISY_SHARE = 0.05
+"""Of the machine, used by others: above it, absolute figures are those of a busy machine."""
 
 _COLUMNS = ("median", "low", "high", "unit", "target", "verdict")
 
 
 def begin(what: str, *, quick: bool) -> dict[str, Any]:
-    """The head of the document. Call it before the run, so that it shows what was going on then."""
+    """The head of the document."""
     return {
         "format": FORMAT,
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -27,7 +30,6 @@ def begin(what: str, *, quick: bool) -> dict[str, Any]:
         "quick": quick,
         "machine": machine(),
         "versions": versions(),
-        "load_before": load_average(),
     }
 
 
@@ -44,7 +46,7 @@ def headline(document: dict[str, Any]) -> list[str]:
     lines = [
         f"dynamokv {made['dynamokv']} on {host['cpu']}, {host['cores']} cores, {host['kernel']}",
         f"{made['python']}, pyzmq {made['pyzmq']} (libzmq {made['libzmq']}), "
-        f"cbor2 {made['cbor2']}; load average before: {document['load_before']:.2f}",
+        f"cbor2 {made['cbor2']}, xxhash {made['xxhash']}",
     ]
     if document["quick"]:
         lines.append("quick: too few of everything for the figures to mean much")
@@ -82,6 +84,12 @@ def reasons(rows: Iterable[Row]) -> list[str]:
         for row in rows
         if (target := row.target) is not None and row.verdict != "met"
     ]
+
+
+def neighbours(share: float) -> str:
+    """How far the figures can be trusted."""
+    text = f"others used {share:.0%} of all cores' time during the run"
+    return f"{text}: not a machine at rest" if share > NOISY_SHARE else text
 
 
 def shown(value: float) -> str:

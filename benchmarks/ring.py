@@ -182,6 +182,7 @@ class _Round:
         p50, p99 = {}, {}
         for name, durations in taken.items():
             p50[name], p99[name] = workload.p50_p99(durations)
+        self.samples.add("echo.asyncio.over_blocking", p50["asyncio"] / p50["blocking"])
         for yardstick in ("blocking", "asyncio"):
             self._add_pair(f"echo.{yardstick}", (p50[yardstick], p99[yardstick]))
             for call in ("get", "put"):

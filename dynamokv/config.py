@@ -242,9 +242,8 @@ def _load(
     if isinstance(source, cls):
         return replace(source, **explicit)
     if not isinstance(source, (str, Path, type(None))):
-        raise ConfigError(
-            f"config must be a {cls.__name__} or the path of a TOML file, not {type(source).__name__}"
-        )
+        kind = type(source).__name__
+        raise ConfigError(f"config must be a {cls.__name__} or a TOML file's path, not {kind}")
     values: dict[str, Any] = {}
     path = source if isinstance(source, (str, Path)) else os.environ.get(ENV_CONFIG_FILE)
     if path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import weakref
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +25,8 @@ from dynamokv.wire import messages as m
 
 CONNECT_SECONDS = 10.0
 
-_open_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+_open_clients: set[Client] = set()
+"""Closed at exit."""
 
 
 def load_config(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +24,9 @@ from dynamokv.runtime.thread import LoopThread
 
 JOIN_SECONDS = 30.0
 
-_open_nodes: weakref.WeakSet[Node] = weakref.WeakSet()
-"""Closed at exit, because a ZeroMQ context that is left to the garbage collector can hang the
-interpreter."""
+_open_nodes: set[Node] = set()
+"""Closed at exit, so that their stores know of a clean stop. Also those whose handle nobody kept: a
+process may be a member and nothing more."""
 
 
 def load_config(

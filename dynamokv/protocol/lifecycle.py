@@ -1,7 +1,8 @@
 """The life of a member: who it is, its place in the ring, and its share of the data.
 
 Rules:
-    - Nothing is minted before the identity row of this life is durable (``identity.py``).
+    - Nothing is minted, and no place is asked for, before the identity row of this life is durable
+      (``identity.py``): a member that forgets who it is could never come back.
     - A topology is taken over when it is newer, of this ring, and complete with its secrets.
     - Once a write of this node is known elsewhere and not here, because the store forgot it or the
       disk refused it, the next dot has a new actor (``home.forgot``).
@@ -48,6 +49,7 @@ class Lifecycle:
         self._identified = False
         self._raising = False
         self._old_place: tuple[bytes, float] | None = None
+        self._seed_links: list[bytes] = []
 
     def start(self) -> list[Effect]:
         """The first effects: make this life durable, and find the way back, or in."""
@@ -65,7 +67,7 @@ class Lifecycle:
         if due and not self._raising:
             effects.append(self.identity())
         if self.seeker is not None:
-            return effects + self.seeker.tick(self.home, now)
+            return effects + (self.seeker.tick(self.home, now) if self._identified else [])
         if self.fill is not None:
             effects += self._continue_fill(self.fill)
         return effects + self._correct_address(now)
@@ -87,6 +89,8 @@ class Lifecycle:
         self.home.hybrid.raise_ceiling(event.ceiling)
         self.home.writable = True
         self._identified = True
+        if self.seeker is not None:
+            return self.seeker.tick(self.home, self.home.clock.monotonic())
         return self._become_ready()
 
     def on_amnesia(self) -> list[Effect]:
@@ -103,7 +107,8 @@ class Lifecycle:
         if mine is None or mine.address != self.home.settings.address:
             return []
         self.ready = True
-        return [e.Ready()]
+        links, self._seed_links = self._seed_links, []
+        return [*(e.Disconnect(link) for link in links), e.Ready()]
 
     def _mine(self) -> Member | None:
         """This node, as the ring knows it."""
@@ -217,7 +222,8 @@ class Lifecycle:
             # Nobody knows where to tell this node anything, not even that the driver has moved too.
             question = m.TopologyRequest(0, home.settings.cluster)
             others = [mb.node_id for mb in home.topology.members if mb is not mine]
-            return [Send(driver, join_request(home)), *(Send(peer, question) for peer in others)]
+            effects = [Send(driver, join_request(home)), *(Send(peer, question) for peer in others)]
+            return effects + self._ask_seeds()
         if self._old_place is None:
             self._old_place = (mine.address.encode(), now + limits.FOUND_GRACE_SECONDS)
             return [e.Connect(self._old_place[0], mine.address)]
@@ -227,6 +233,17 @@ class Lifecycle:
         self.driver.deciding = True
         moved = Member(mine.node_id, home.settings.address, mine.zone, mine.weight)
         return [e.Disconnect(link), store(home.topology.with_member(moved))]
+
+    def _ask_seeds(self) -> list[Effect]:
+        """All may have moved, and then nobody is left at any address that this node remembers. The
+        seeds are what people say of today."""
+        home = self.home
+        seeds = [seed for seed in home.settings.seeds if seed != home.settings.address]
+        effects: list[Effect] = []
+        if not self._seed_links:
+            self._seed_links = [seed.encode() for seed in seeds]
+            effects += [e.Connect(seed.encode(), seed) for seed in seeds]
+        return effects + [Send(link, join_request(home)) for link in self._seed_links]
 
     # --- the newcomer's copy ----------------------------------------------------------------------
 

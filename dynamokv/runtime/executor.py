@@ -23,7 +23,7 @@ from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import After, Effect, Event
 from dynamokv.protocol.home import Home
 from dynamokv.runtime.committer import Committer
-from dynamokv.transport.zeromq import ZeroMQTransport
+from dynamokv.transport.zeromq import ROUTE_BYTES, ZeroMQTransport
 from dynamokv.wire import frame as frames
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import BEFORE_THE_RING, Message
@@ -128,14 +128,19 @@ class Executor:
         except Exception:  # our own bug: it must be seen, and it must not stop the loop
             self.counters["internal_errors"] += 1
             log.exception("internal error at %s; please report it", type(event).__name__)
+            if type(event) is e.Request:
+                # Its effects are lost, so nothing left this node.
+                text = "internal error, see the log"
+                failed = m.Failed(event.ticket, m.FailedCode.UNAVAILABLE, 0, 0, [], text)
+                self.listener.on_reply(event.ticket, failed)
             return
         if effects:
-            if self._tag is frames.NO_TAG:
-                self._learn_tag()
             self.perform(effects)
 
     def perform(self, effects: list[Effect]) -> None:
         """Carry out, in order."""
+        if self._tag is frames.NO_TAG:
+            self._learn_tag()
         handlers = self._handlers
         for effect in effects:
             handlers[type(effect)](effect)
@@ -174,7 +179,7 @@ class Executor:
             log.warning("dropped a malformed frame of %d bytes: %s", len(frame), error)
             return
         peer = source
-        if sender != frames.NO_SENDER and len(source) < len(sender):
+        if len(source) == ROUTE_BYTES and not source[0] and sender != frames.NO_SENDER:
             # By the ROUTER: answer the member, and know the way back until the link to it is up.
             self.transport.remember(sender, source)
             peer = sender

@@ -93,6 +93,7 @@ def counters(runtime: Runtime) -> dict[str, int]:
     transport, committer = runtime.transport, runtime.committer
     merged = {**runtime.home.counters, **runtime.executor.counters}
     merged["frames_rejected"] = merged.get("frames_rejected", 0) + transport.frames_rejected
+    merged["frames_too_large"] = transport.frames_too_large
     merged["handshakes_failed"] = transport.handshakes_failed
     if committer is not None:
         merged["commits"] = committer.commits

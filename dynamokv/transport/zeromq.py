@@ -155,6 +155,7 @@ class ZeroMQTransport:
         self.loop = loop
         self.listener: Listener | None = None
         self.frames_rejected = 0
+        self.frames_too_large = 0
         self.address = ""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, SOCKETS_PER_LINK * (limits.MEMBERS_MAX + 1))
@@ -271,6 +272,10 @@ class ZeroMQTransport:
 
     def send(self, peer: bytes, frame: bytes) -> bool:
         """Queue a frame, or say False."""
+        if len(frame) > limits.FRAME_BYTES_MAX:
+            # The other side would cut the connection, and lose all that is on it.
+            self.frames_too_large += 1
+            return False
         link = self._links.get(peer)
         if link is not None and (link.up or self._router is None):
             return self._send_by_link(link, frame)

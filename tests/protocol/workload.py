@@ -44,17 +44,19 @@ class Workload:
         self._start()
 
     def _start(self) -> None:
-        count, grows = self.random.choice([3, 3, 4]), "grow" in self.faults
-        cluster, synced = self.cluster, "lossy" not in self.faults
-        seeds = tuple(f"n{number}:1" for number in range(count))
+        cluster, count = self.cluster, self.random.choice([3, 3, 4])
         cluster.watchers.append(self.oracle.watch)
-        expected = 1 if grows else count
-        for number in range(count):
-            self._member(f"n{number}", Store(synced=synced), seeds=seeds, expect_members=expected)
-            if grows and number == 0:
-                cluster.run(2.0)
-        self.client = cluster.client("c", *seeds)
-        cluster.run(0.5 if grows else 2.0)
+        self.coming = [f"n{number}" for number in range(count)]
+        self.seeds = tuple(f"{name}:1" for name in self.coming)
+        self.settings = {"n": 3, "expect_members": count, "seeds": self.seeds}
+        if "grow" in self.faults:
+            self.settings = {"n": count, "expect_members": 1, "seeds": self.seeds}
+        while self.coming:
+            self._join()
+            if "grow" in self.faults:
+                break
+        self.client = cluster.client("c", *self.seeds)
+        cluster.run(2.0)
         network = cluster.network
         network.latency_us = (100, self.random.choice([200, 2_000, 30_000]))
         network.notice_us = self.random.choice([500, 50_000])
@@ -62,9 +64,8 @@ class Workload:
         for fault in {"drop", "duplicate", "reorder"} & self.faults:
             setattr(network, fault, self.random.choice([0.02, 0.1]))
 
-    def _member(self, name: str, store: Store, **settings: object) -> None:
-        seeds = {"n": 4, "seeds": ("n0:1",)} if "grow" in self.faults else {}
-        self.members.append(self.cluster.member(name, store, **{**settings, **seeds}))
+    def _member(self, name: str, store: Store, **settings: str) -> None:
+        self.members.append(self.cluster.member(name, store, **{**self.settings, **settings}))
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -84,6 +85,7 @@ class Workload:
         choices += [self._move] * ("move" in self.faults)
         choices += [self._cut] * ("cut" in self.faults)
         choices += [self._disk] * ("disk" in self.faults)
+        choices += [self._join] * bool(self.coming)
         return choices + [self._restart] * (1 + len(self.down))
 
     def _user(self) -> Process | None:
@@ -120,8 +122,7 @@ class Workload:
         def done(reply: m.Message) -> None:
             if type(reply) is m.GetDone:
                 self.oracle.on_get(must_see, reply)
-                if reply.records[0]:
-                    self.tokens[key].append(token_of(reply.records[0], reply.seals[0]))
+                self.tokens[key].append(token_of(reply.records[0], reply.seals[0]))
 
         request = m.GetRequest(0, 0, BUDGET_MS, QUORUM, True, [key])
         self._open.append((user, user.request(request), done))
@@ -139,6 +140,10 @@ class Workload:
     def _pick(self) -> Process:
         return self.members.pop(self.random.randrange(len(self.members)))
 
+    def _join(self) -> None:
+        store = Store(synced="lossy" not in self.faults)
+        self._member(self.coming.pop(0), store)
+
     def _restart(self, *, address: str = "") -> None:
         if self.down:
             name = self.random.choice(list(self.down))
@@ -147,7 +152,8 @@ class Workload:
 
     def _move(self) -> None:
         # When all move at once, nobody finds anybody: this version has no cure for that.
-        if len(self.down) != 1 or not all(member.ready for member in self.members):
+        staying = [member for member in self.members if member.ready]
+        if len(self.down) != 1 or len(staying) < max(2, len(self.members)):
             return
         self.moves += 1
         self._restart(address=f"moved{self.moves}:1")

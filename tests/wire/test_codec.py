@@ -91,10 +91,33 @@ def test_tags_in_every_width(decode: Any) -> None:
                 refuse(decode, b"\x82\x01" + head + content)
 
 
-def test_tags_build_objects_elsewhere() -> None:
-    """So the tests above refuse something."""
-    assert type(cbor2.loads(b"\xc0" + DATE)).__name__ == "datetime"
-    assert cbor2.loads(b"\xc2\x42\x01\x02") == 258
+OWN_TAGS = [
+    (0, "2026-07-01T00:00:00Z"), (1, 1), (2, b"\1"), (3, b"\1"), (4, [1, 2]), (5, [1, 2]),
+    (28, [1]), (30, [1, 2]), (35, "a"), (36, "Content-Type: text/plain\n\na"), (37, bytes(16)),
+    (52, bytes(4)), (54, bytes(16)), (100, 1), (256, ["a"]), (258, ["a"]), (260, bytes(4)),
+    (261, {bytes(4): 24}), (1004, "2026-07-01"), (43000, [1, 2]), (55799, 1),
+]  # fmt: skip
+"""What cbor2 makes objects of: each tag with a content that it takes."""
+
+
+@pytest.mark.parametrize(("tag", "content"), OWN_TAGS)
+def test_tags_that_build_objects_elsewhere(decode: Any, tag: int, content: object) -> None:
+    data = b"\xd9" + tag.to_bytes(2) + cbor2.dumps(content)
+    cbor2.loads(data)
+    refuse(decode, data)
+
+
+def test_whatever_the_decoder_raises_means_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Angry:
+        def __init__(self, *_: object, **__: object) -> None:
+            self.fp = None
+
+        def decode(self) -> object:
+            raise OverflowError
+
+    monkeypatch.setattr(cbor2, "CBORDecoder", Angry)
+    with pytest.raises(ValueError, match="protocol"):
+        codec.decode(GOOD)
 
 
 # --- shapes that CBOR has and the protocol has not ------------------------------------------------
