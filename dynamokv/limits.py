@@ -103,8 +103,8 @@ TEXT_BYTES_MAX: Final = 1024
 """A text field of a message: addresses, zones, reasons."""
 
 DURATION_MS_MAX: Final = (1 << 44) - 1
-"""A time to live; 557 years. As many bits as a hybrid time has for milliseconds, so that an expiry,
-which is a moment plus this, always fits its 64 bits."""
+"""A time to live, or the time left for a request; 557 years. As many bits as a hybrid time has for
+milliseconds, so that an expiry, which is a moment plus this, always fits its 64 bits."""
 
 # --- requests -------------------------------------------------------------------------------------
 

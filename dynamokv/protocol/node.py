@@ -152,7 +152,9 @@ class Node:
         if self.home.writable:
             self.home.writable = False
             self.home.forgot()
-        return self.table.fail(event.id, self.home.node_id, event.reason, untouched=False)
+        # Whatever an engine says must fit the answer to a client.
+        reason = event.reason[: limits.TEXT_BYTES_MAX // 2]
+        return self.table.fail(event.id, self.home.node_id, reason, untouched=False)
 
     # --- messages ---------------------------------------------------------------------------------
 

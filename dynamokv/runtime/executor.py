@@ -189,7 +189,8 @@ class Executor:
             if strange and not isinstance(message, BEFORE_THE_RING):
                 self.counters["frames_before_join"] += 1
                 return
-            self.step(e.Received(peer, message))
+            # Two processes may claim one id, so who asks to join is answered where it came from.
+            self.step(e.Received(source if type(message) is m.JoinRequest else peer, message))
 
     def _refuse_stranger(self, source: bytes) -> None:
         self.counters["wrong_cluster"] += 1

@@ -45,8 +45,9 @@ class ConnectionMonitor(Watched):
 
     libzmq names a connection, by its descriptor, when it comes and when it goes, but not when its
     handshake succeeds; and of bytes that are not of its protocol it says only that the connection
-    went. So a success is put down to the oldest connection without one, and whoever goes without
-    has failed.
+    went. So a success is put down to the newest connection without one, because a peer succeeds in
+    milliseconds, and whoever goes without has failed. Where that was wrong, because libzmq says
+    that one failed which has a success, it passes that on; the sum comes out right.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, socket: zmq.Socket[bytes]) -> None:
@@ -67,15 +68,13 @@ class ConnectionMonitor(Watched):
             self._told = True
         else:
             greeted = self._greeted.pop(descriptor, True)
-            if self._told and greeted:
-                # It took the place of another one, which had the success.
-                self._greet()
-            if self._told or not greeted:
+            told, self._told = self._told, False
+            if not greeted or (told and self._greet()):
                 self.failed += 1
-            self._told = False
 
-    def _greet(self) -> None:
-        for descriptor, greeted in self._greeted.items():
-            if not greeted:
-                self._greeted[descriptor] = True
-                return
+    def _greet(self) -> bool:
+        """Put a success down to a connection; False when all that are open have one."""
+        waiting = [descriptor for descriptor, greeted in self._greeted.items() if not greeted]
+        if waiting:
+            self._greeted[waiting[-1]] = True
+        return bool(waiting)

@@ -99,16 +99,20 @@ RECORD = Kind(list)
 """A topology: ``ring.topology`` checks it."""
 
 _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
-    (1, m.Replicate, (NUMBER, NUMBER, NUMBER, ROWS, BLOBS)),
+    (1, m.Replicate, (NUMBER, NUMBER, DURATION, ROWS, BLOBS)),
     (2, m.Replicated, (NUMBER,)),
-    (3, m.Fetch, (NUMBER, NUMBER, NUMBER, ROWS, NUMBERS)),
+    (3, m.Fetch, (NUMBER, NUMBER, DURATION, ROWS, NUMBERS)),
     (4, m.Fetched, (NUMBER, BLOBS)),
     (5, m.Same, (NUMBER,)),
     (6, m.Refused, (NUMBER, NUMBER, TEXT)),
     (7, m.Refresh, (NUMBER, RECORD)),
-    (8, m.PutRequest, (NUMBER, NUMBER, NUMBER, LEVEL, FLAG, FLAG, DURATION, NAMES, VALUES, BLOBS)),
+    (
+        8,
+        m.PutRequest,
+        (NUMBER, NUMBER, DURATION, LEVEL, FLAG, FLAG, DURATION, NAMES, VALUES, BLOBS),
+    ),
     (9, m.PutDone, (NUMBER, NUMBER, NUMBER, NODE_IDS, FLAG, NODE_IDS, BLOBS, NUMBERS)),
-    (10, m.GetRequest, (NUMBER, NUMBER, NUMBER, LEVEL, FLAG, NAMES)),
+    (10, m.GetRequest, (NUMBER, NUMBER, DURATION, LEVEL, FLAG, NAMES)),
     (11, m.GetDone, (NUMBER, NUMBER, NUMBER, NODE_IDS, BLOBS, BLOBS)),
     (12, m.Failed, (NUMBER, NUMBER, NUMBER, NUMBER, TEXTS, TEXT)),
     (13, m.TopologyRequest, (NUMBER, TEXT)),
@@ -120,7 +124,7 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     (19, m.Scanned, (NUMBER, ROWS, BLOBS, CURSOR)),
     (20, m.Filled, (NUMBER, NUMBER)),
     (21, m.WrongCluster, (TEXT,)),
-    (22, m.StatusRequest, (NUMBER, NUMBER, NUMBER)),
+    (22, m.StatusRequest, (NUMBER, NUMBER, DURATION)),
     (23, m.StatusReply, (NUMBER, BLOB)),
 )
 

@@ -19,7 +19,8 @@ from tests.protocol.process import Process
 class Schedule(Protocol):
     """Virtual time."""
 
-    now_us: int
+    @property
+    def now_us(self) -> int: ...
 
     def after(self, delay_us: int, action: Callable[[], None]) -> None: ...
 

@@ -205,7 +205,9 @@ class Workload:
             assert type(self.cluster.ask(self.members[0], request)) is m.GetDone
             self.cluster.run(0.2)
             owners = self.members[0].home.locate(key)[1]
-            copies = [one.store.rows.get(row_key) for one in self.members if one.home.node_id in owners]
+            copies = [
+                one.store.rows.get(row_key) for one in self.members if one.home.node_id in owners
+            ]
             assert len(copies) == len(owners)
             self.oracle.at_the_end(row_key, copies)
 

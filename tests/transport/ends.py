@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
@@ -71,13 +70,12 @@ def ends(count: int) -> Iterator[list[End]]:
 @contextmanager
 def raw_socket(kind: int, address: str, identity: bytes = b"") -> Iterator[zmq.Socket[bytes]]:
     """A plain ZeroMQ socket, connected: a peer that does not keep our rules."""
-    with zmq.Context() as context:
-        with context.socket(kind) as raw:
-            raw.setsockopt(zmq.LINGER, 2000)
-            if identity:
-                raw.setsockopt(zmq.IDENTITY, identity)
-            raw.connect(f"tcp://{address}")
-            yield raw
+    with zmq.Context() as context, context.socket(kind) as raw:
+        raw.setsockopt(zmq.LINGER, 2000)
+        if identity:
+            raw.setsockopt(zmq.IDENTITY, identity)
+        raw.connect(f"tcp://{address}")
+        yield raw
 
 
 @contextmanager
@@ -103,7 +101,7 @@ def peer_process() -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def open_descriptors() -> int:
     """How many descriptors this process has open."""
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def native_threads() -> int:

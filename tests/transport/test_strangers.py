@@ -62,16 +62,15 @@ async def test_garbage_is_counted_and_harmless(name: str) -> None:
 @pytest.mark.asyncio
 async def test_who_does_not_greet_is_sent_away(name: str) -> None:
     """A connection that says nothing useful holds its descriptor for seconds, not for ever."""
-    with ends(1) as (end,):
-        with tcp(end.transport.bind(LOOPBACK)) as connection:
-            connection.sendall(GARBAGE[name])
-            await until_async(lambda: end.transport.handshakes_failed == 1, "it is sent away")
-            connection.settimeout(10.0)
-            try:
-                while connection.recv(4096):
-                    pass
-            except ConnectionResetError:
-                pass  # the other way to say goodbye
+    with ends(1) as (end,), tcp(end.transport.bind(LOOPBACK)) as connection:
+        connection.sendall(GARBAGE[name])
+        await until_async(lambda: end.transport.handshakes_failed == 1, "it is sent away")
+        connection.settimeout(10.0)
+        try:
+            while connection.recv(4096):
+                pass
+        except ConnectionResetError:
+            pass  # the other way to say goodbye
 
 
 @pytest.mark.asyncio
@@ -94,13 +93,12 @@ async def test_friends_and_strangers_are_told_apart_when_they_come_together() ->
 
 @pytest.mark.asyncio
 async def test_a_message_of_many_parts_is_dropped_whole() -> None:
-    with ends(1) as (end,):
-        with raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
-            for number in range(50):
-                raw.send(b"single %d" % number)
-                raw.send_multipart([b"part"] * (2 + number))
-            await until_async(lambda: len(end.frames) == 50, "the single ones")
-            await until_async(lambda: end.transport.frames_rejected == 50, "the counter")
+    with ends(1) as (end,), raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
+        for number in range(50):
+            raw.send(b"single %d" % number)
+            raw.send_multipart([b"part"] * (2 + number))
+        await until_async(lambda: len(end.frames) == 50, "the single ones")
+        await until_async(lambda: end.transport.frames_rejected == 50, "the counter")
     assert end.frames == [b"single %d" % number for number in range(50)]
 
 
@@ -125,28 +123,26 @@ async def test_a_server_that_answers_in_parts_is_not_misread() -> None:
 @pytest.mark.parametrize("kind", [zmq.REQ, zmq.ROUTER])
 @pytest.mark.asyncio
 async def test_other_kinds_of_sockets_are_no_peers(kind: int) -> None:
-    with ends(1) as (end,):
-        with raw_socket(kind, end.transport.bind(LOOPBACK)) as raw:
-            raw.setsockopt(zmq.LINGER, 0)
-            if kind == zmq.REQ:
-                raw.send(b"question")
-                await until_async(lambda: end.transport.frames_rejected == 1, "the counter")
-            await still_works(end)
+    with ends(1) as (end,), raw_socket(kind, end.transport.bind(LOOPBACK)) as raw:
+        raw.setsockopt(zmq.LINGER, 0)
+        if kind == zmq.REQ:
+            raw.send(b"question")
+            await until_async(lambda: end.transport.frames_rejected == 1, "the counter")
+        await still_works(end)
 
 
 @pytest.mark.asyncio
 async def test_a_frame_beyond_the_limit_costs_its_sender_the_connection() -> None:
-    with ends(1) as (end,):
-        with raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
-            raw.send(b"before")
-            await until_async(lambda: end.frames == [b"before"], "the frame before")
-            raw.send(bytes(limits.FRAME_BYTES_MAX + 1))
+    with ends(1) as (end,), raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
+        raw.send(b"before")
+        await until_async(lambda: end.frames == [b"before"], "the frame before")
+        raw.send(bytes(limits.FRAME_BYTES_MAX + 1))
 
-            def after() -> bool:
-                raw.send(b"after")
-                return end.frames[-1] == b"after"
+        def after() -> bool:
+            raw.send(b"after")
+            return end.frames[-1] == b"after"
 
-            await until_async(after, "a frame after, on a new connection")
+        await until_async(after, "a frame after, on a new connection")
     assert set(end.frames) == {b"before", b"after"}
 
 
@@ -207,5 +203,3 @@ async def test_two_with_one_name_do_not_take_each_others_frames() -> None:
                 assert first.poll(10_000)
                 assert first.recv() == b"back"
                 assert not second.poll(0)
-
-

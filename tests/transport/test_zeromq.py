@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 
 import pytest
@@ -73,13 +74,12 @@ async def test_a_way_back_is_forgotten_when_it_ends() -> None:
 @pytest.mark.asyncio
 async def test_a_thousand_frames_arrive_after_one_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zeromq, "SAFETY_SECONDS", 3600.0)  # the drain alone must do it
-    with ends(1) as (end,):
-        with raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
-            raw.send(b"hello")
-            await until_async(lambda: end.frames, "the first frame")
-            for number in range(1000):
-                raw.send(b"%d" % number)
-            await until_async(lambda: len(end.frames) == 1001, "all frames", 10.0)
+    with ends(1) as (end,), raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
+        raw.send(b"hello")
+        await until_async(lambda: end.frames, "the first frame")
+        for number in range(1000):
+            raw.send(b"%d" % number)
+        await until_async(lambda: len(end.frames) == 1001, "all frames", 10.0)
     assert end.frames[1:] == [b"%d" % number for number in range(1000)]
 
 
@@ -89,35 +89,31 @@ async def test_one_frame_for_each_edge_would_not_do(monkeypatch: pytest.MonkeyPa
 
     def one(self: Watched) -> None:
         if not self.closed:
-            try:
+            with contextlib.suppress(zmq.Again):
                 self.take()
-            except zmq.Again:
-                pass
 
     monkeypatch.setattr(zeromq, "SAFETY_SECONDS", 3600.0)
     monkeypatch.setattr(Watched, "drain", one)
-    with ends(1) as (end,):
-        with raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
-            for number in range(1000):
-                raw.send(b"%d" % number)
-            with pytest.raises(AssertionError):
-                await until_async(lambda: len(end.frames) == 1000, "all frames", 1.0)
+    with ends(1) as (end,), raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
+        for number in range(1000):
+            raw.send(b"%d" % number)
+        with pytest.raises(AssertionError):
+            await until_async(lambda: len(end.frames) == 1000, "all frames", 1.0)
     assert 0 < len(end.frames) < 1000
 
 
 @pytest.mark.asyncio
 async def test_a_flood_lets_others_have_their_turn() -> None:
     """The drain is bounded: other callbacks of the loop run between its rounds."""
-    with ends(1) as (end,):
-        with raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
-            for number in range(900):
-                raw.send(b"%d" % number)
-            seen: list[int] = []
-            while len(end.frames) < 900:
-                await asyncio.sleep(0)
-                seen.append(len(end.frames))
+    with ends(1) as (end,), raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK)) as raw:
+        for number in range(900):
+            raw.send(b"%d" % number)
+        seen: list[int] = []
+        while len(end.frames) < 900:
+            await asyncio.sleep(0)
+            seen.append(len(end.frames))
     steps = [after - before for before, after in itertools.pairwise(seen)]
-    assert max(steps) <= limits.DRAIN_FRAMES_MAX
+    assert max(steps) <= 3 * limits.DRAIN_FRAMES_MAX < 900
 
 
 @pytest.mark.asyncio
@@ -228,4 +224,6 @@ async def test_every_member_of_the_largest_ring_gets_a_link() -> None:
     with ends(1) as (end,):
         for number in range(400):
             end.transport.connect(b"%d" % number, "127.0.0.1:1")
-        assert end.transport.new_socket(zmq.DEALER)
+        with ends(1) as (last,):
+            end.transport.connect(b"last", last.transport.bind(LOOPBACK))
+            await until_async(lambda: end.up.get(b"last"), "one more link")

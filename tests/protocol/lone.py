@@ -1,0 +1,243 @@
+"""One real node among peers that are only names: events go in by hand, effects are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import Any, TypeVar
+
+from dynamokv.causality.hlc import HybridClock, time_at
+from dynamokv.causality.versions import Context, Dot, KeyState, Version
+from dynamokv.limits import CLOCK_DRIFT_MAX_MS
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.effects import Effect, Event
+from dynamokv.protocol.home import Home, Settings
+from dynamokv.protocol.node import Node
+from dynamokv.ring.topology import Topology
+from dynamokv.types import Actor, Consistency
+from dynamokv.wire import messages as m
+from dynamokv.wire import record as records
+from dynamokv.wire.context import seal_of, token_of
+from dynamokv.wire.keys import name_of
+from dynamokv.wire.messages import Message
+from tests.protocol.fakes import START_MS, Clock, Store, Time
+from tests.ring import rings
+
+T = TypeVar("T", bound=Effect)
+M = TypeVar("M", bound=Message)
+
+NOW = time_at(START_MS)
+"""The first hybrid time of a test."""
+
+ACTOR = Actor(b"actor me")
+ELSE = Actor(b"somebody")
+OTHER = Actor(b"zzz more")
+NAME = name_of(b"", b"key")
+CLIENT = b"\0cli1"
+"""The route of a client's connection."""
+
+
+def record(*dots: tuple[Actor, int, bytes], knows: Context | None = None) -> bytes:
+    """A record of these values and their dots; ``knows``: what it has seen besides."""
+    versions = sorted(Version(Dot(actor, time), value) for actor, time, value in dots)
+    context = dict(knows or {})
+    for actor, time, _ in dots:
+        context[actor] = max(time, context.get(actor, 0))
+    return records.encode(KeyState(tuple(versions), context))
+
+
+class Lone:
+    """Member ``number`` of a ring of ``count``, ready; the others are up unless ``up`` says less.
+
+    Attributes:
+        row: the row key of ``NAME``.
+        peers: the other members' ids, in the order of the record.
+        last: the effects of the last step.
+    """
+
+    def __init__(
+        self,
+        count: int = 3,
+        *,
+        number: int = 0,
+        n: int = 3,
+        up: Iterable[int] | None = None,
+        topology: Topology | None = None,
+        store: Store | None = None,
+        **settings: Any,
+    ) -> None:
+        self.topology = topology or rings.ring(count, n=n, partitions=8)
+        self.me = rings.node_id(number)
+        self.peers = [mb.node_id for mb in self.topology.members if mb.node_id != self.me]
+        self.time = Time()
+        self.store = store or Store()
+        address = {"address": rings.member(number).address, "cluster": "test"}
+        self.home = Home(
+            node_id=self.me,
+            actor=ACTOR,
+            settings=Settings(**{**address, "n": n, "partitions": 8, **settings}),
+            reader=self.store,
+            clock=Clock(self.time),
+            rng=Random(0),
+            hybrid=HybridClock(last=0, drift_max_ms=CLOCK_DRIFT_MAX_MS),
+        )
+        self.node = Node(self.home, self.topology)
+        self.last: list[Effect] = []
+        self._perform(self.node.start())
+        self.durable()
+        for peer in range(len(self.peers)) if up is None else up:
+            self.step(e.PeerUp(self.peers[peer]))
+        self.step(e.Tick())
+        self.row = self.home.locate(NAME)[0]
+
+    # --- what goes in -----------------------------------------------------------------------------
+
+    def step(self, event: Event) -> list[Effect]:
+        return self._perform(self.node.step(event))
+
+    def durable(self, *, failing: str = "") -> list[Effect]:
+        """Everything written so far becomes durable, or fails; what comes of it."""
+        effects: list[Effect] = []
+        self.store.failing = failing
+        while self.store.begin():
+            for after in self.store.finish():
+                effects += [after] if isinstance(after, e.Send) else self.step(after)
+        self.store.failing = ""
+        return effects
+
+    def receive(self, peer: bytes, message: Message) -> list[Effect]:
+        return self.step(e.Received(peer, message))
+
+    def after(self, seconds: float) -> list[Effect]:
+        """A tick, when so much time has passed."""
+        self.time.now_us += round(seconds * 1_000_000)
+        return self.step(e.Tick())
+
+    def put(
+        self,
+        value: bytes = b"value",
+        *,
+        names: list[bytes] | None = None,
+        values: list[bytes] | None = None,
+        contexts: list[bytes] | None = None,
+        ticket: int = 1,
+        level: int = Consistency.QUORUM,
+        **fields: Any,
+    ) -> list[Effect]:
+        """The application writes."""
+        names = names or [NAME]
+        values = values or [value] * len(names)
+        request = put_request(level=level, names=names, values=values, contexts=contexts, **fields)
+        return self.step(e.Request(ticket, request))
+
+    def get(
+        self, *names: bytes, ticket: int = 1, level: int = Consistency.QUORUM, **fields: Any
+    ) -> list[Effect]:
+        """The application reads."""
+        return self.step(e.Request(ticket, get_request(*names, level=level, **fields)))
+
+    # --- what is there ----------------------------------------------------------------------------
+
+    def hold(self, held: bytes, name: bytes = NAME) -> None:
+        """The store has this record."""
+        self.store.rows[self.home.locate(name)[0]] = held
+
+    def held(self, name: bytes = NAME) -> KeyState:
+        """What the store has, durable or not."""
+        found = self.store.newest(self.home.locate(name)[0])
+        assert found is not None
+        return records.decode(found)
+
+    def token(self, seen: bytes, name: bytes = NAME) -> bytes:
+        """The context of this record, as a client holds it."""
+        key = self.home.locate(name)[0]
+        return token_of(seen, seal_of(records.context_bytes(seen), key, rings.CONTEXT_KEY))
+
+    def _perform(self, effects: list[Effect]) -> list[Effect]:
+        done = list(effects)
+        for effect in effects:
+            if type(effect) is e.Write:
+                self.store.write(effect)
+            elif type(effect) is e.Again:
+                done += self.step(effect.event)
+        self.last = done
+        return done
+
+
+def put_request(
+    *,
+    id: int = 0,
+    epoch: int = 1,
+    budget_ms: int = 5000,
+    level: int = Consistency.QUORUM,
+    delete: bool = False,
+    ttl_ms: int = 0,
+    names: list[bytes] | None = None,
+    values: list[bytes] | None = None,
+    contexts: list[bytes] | None = None,
+) -> m.PutRequest:
+    names, values = names or [NAME], values or [b"value"]
+    return m.PutRequest(
+        id, epoch, budget_ms, level, True, delete, ttl_ms, names, values, contexts or []
+    )
+
+
+def get_request(
+    *names: bytes,
+    id: int = 0,
+    epoch: int = 1,
+    budget_ms: int = 5000,
+    level: int = Consistency.QUORUM,
+    sealed: bool = True,
+) -> m.GetRequest:
+    return m.GetRequest(id, epoch, budget_ms, level, sealed, list(names) or [NAME])
+
+
+# --- looking at effects ---------------------------------------------------------------------------
+
+
+def of(kind: type[T], effects: Iterable[Effect]) -> list[T]:
+    """The effects of one kind."""
+    return [effect for effect in effects if type(effect) is kind]
+
+
+def sent(kind: type[M], effects: Iterable[Effect]) -> dict[bytes, M]:
+    """The messages of one kind, by whom they go to; no more than one to each."""
+    found = [effect for effect in of(e.Send, effects) if type(effect.message) is kind]
+    by_peer: dict[bytes, Any] = {effect.peer: effect.message for effect in found}
+    assert len(by_peer) == len(found)
+    return by_peer
+
+
+def only(kind: type[M], effects: Iterable[Effect]) -> M:
+    """The one message of this kind that is sent."""
+    (message,) = sent(kind, effects).values()
+    return message
+
+
+def reply(effects: Iterable[Effect]) -> Any:
+    """The one answer for the application."""
+    (effect,) = of(e.Reply, effects)
+    return effect.message
+
+
+def no_reply(effects: Iterable[Effect]) -> bool:
+    return not of(e.Reply, effects)
+
+
+def failed(effects: Iterable[Effect]) -> m.FailedCode:
+    """The code of the one answer, which is a failure."""
+    message = reply(effects)
+    assert type(message) is m.Failed
+    return m.FailedCode(message.code)
+
+
+def request_id(effects: Iterable[Effect]) -> int:
+    """The id of the request that these effects ask peers for."""
+    ids = {
+        effect.message.id
+        for effect in of(e.Send, effects)
+        if isinstance(effect.message, (m.Replicate, m.Fetch, m.PutRequest, m.GetRequest))
+    }
+    (id,) = ids
+    return id
