@@ -27,7 +27,7 @@ export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test check chaos bench format clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -49,6 +49,9 @@ check: $(READY_DEV) ## lint, format, types, layers, sizes
 	$(PY) -m mypy $(TYPED)
 	$(VENV)/bin/lint-imports --no-logo
 	$(PY) -m pytest -q tests/test_tidy.py
+
+chaos: $(READY_DEV) ## the long tests, in which members are killed for minutes
+	$(PY) -m pytest -q --benchmark-disable -m chaos tests
 
 bench: $(READY_DEV) ## measure
 	@$(PY) -m benchmarks

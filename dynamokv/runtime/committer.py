@@ -58,6 +58,7 @@ class Committer:
         self.commits = 0
         self.failures = 0
         self.last_error = ""
+        """Why the last batch was refused; nothing when it was not."""
         self._newest: dict[bytes, bytes] = {}
         self._queue: list[Write] = []
         self._busy = False
@@ -177,11 +178,14 @@ class Committer:
                     del newest[key]
         self.commits += 1
         if not error:
+            self.last_error = ""
             self.release([effect.then for effect in batch if effect.then is not None])
             return
         self.failures += 1
+        if error != self.last_error:
+            # Once for a full disk, not for every write that it refuses.
+            log.error("a write to the local store failed: %s", error)
         self.last_error = error
-        log.error("a write to the local store failed: %s", error)
         self.release(
             [_blamed(effect.otherwise, error) for effect in batch if effect.otherwise is not None]
         )

@@ -29,12 +29,29 @@ def say(line: dict[str, Any]) -> None:
         sys.stdout.flush()
 
 
-class Load:
-    """Threads that call for as long as the load is on, and what became of their calls."""
+def say_acked(key: str, value: str) -> None:
+    """A write of a load was acknowledged."""
+    say({"acked": [key, value]})
 
-    def __init__(self, kv: dynamokv.Node, name: str, threads: int, reads: bool) -> None:
+
+class Load:
+    """Threads that call for as long as the load is on, and what became of their calls.
+
+    A key is written by one thread only, with a number that grows. ``acked`` hears of every
+    acknowledged write.
+    """
+
+    def __init__(
+        self,
+        kv: dynamokv.Node | dynamokv.Client,
+        name: str,
+        threads: int,
+        reads: bool,
+        acked: Callable[[str, str], None],
+    ) -> None:
         self.kv = kv
         self.name = name
+        self.acked = acked
         self.calls = 0
         self.longest = 0.0
         self.errors: dict[str, int] = {}
@@ -64,7 +81,7 @@ class Load:
                 continue
             value = f"{turn}"
             if self._measured(lambda key=key, value=value: self.kv.put(key, value)):  # type: ignore[misc]
-                say({"acked": [key, value]})
+                self.acked(key, value)
 
     def _measured(self, call: Callable[[], object]) -> bool:
         started = time.monotonic()
@@ -112,7 +129,7 @@ class Worker:
         return self.kv.metrics()
 
     def load(self, name: str, threads: int, reads: bool) -> None:
-        self.loads[name] = Load(self.kv, name, threads, reads)
+        self.loads[name] = Load(self.kv, name, threads, reads, say_acked)
 
     def end_load(self, name: str) -> dict[str, Any]:
         return self.loads.pop(name).stop()

@@ -57,6 +57,7 @@ class Member:
         self.address = ""
         self.node_id = ""
         self.acked: dict[str, str] = {}
+        self.acks = 0
         self.frozen = False
         self._ids = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
@@ -180,7 +181,8 @@ class Member:
         except queue.Empty:
             raise AssertionError(f"no answer to {what}: {self.said()}") from None
         if "raised" in reply:
-            raise Raised(*reply["raised"], reply["seconds"])
+            kind, text = reply["raised"]
+            raise Raised(kind, text, reply["seconds"])
         return reply["gave"]
 
     def _read(self, process: subprocess.Popen[str]) -> None:
@@ -192,6 +194,7 @@ class Member:
             if "acked" in reply:
                 key, value = reply["acked"]
                 self.acked[key] = value
+                self.acks += 1
             else:
                 self._waiting.pop(reply["id"]).put(reply)
 
@@ -229,6 +232,31 @@ class Ring:
         for member in self.members:
             member.begin_again()
         self.wait_ready()
+
+    def kill_all(self) -> None:
+        """SIGKILL to all at once."""
+        for member in self.members:
+            member.process.kill()
+        for member in self.members:
+            member.kill()
+
+    def acks(self) -> int:
+        """How many writes the loads of all members were acknowledged."""
+        return sum(member.acks for member in self.members)
+
+    def wait_acks(self, more: int) -> None:
+        """Return when that many more writes of loads were acknowledged."""
+        goal = self.acks() + more
+        waiting.until(lambda: self.acks() >= goal, f"{more} more acknowledged writes")
+
+    def assert_nothing_lost(self) -> None:
+        """Every acknowledged write of the loads, or a later one, is read at QUORUM everywhere."""
+        acked = self.acked()
+        assert acked, "no write was acknowledged: nothing is tested"
+        for member in self.members:
+            found = member.ask("get_many", sorted(acked))
+            lost = {k: (v, found.get(k)) for k, v in acked.items() if int(found.get(k, 0)) < int(v)}
+            assert not lost, f"{member.address} lost acknowledged writes: {lost}"
 
     def acked(self) -> dict[str, str]:
         """What the loads of all members were acknowledged. A key is written by one load only."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from dynamokv.causality.versions import Context
 from dynamokv.types import Consistency
@@ -48,7 +49,7 @@ class Workload:
         cluster.watchers.append(self.oracle.watch)
         self.coming = [f"n{number}" for number in range(count)]
         self.seeds = tuple(f"{name}:1" for name in self.coming)
-        self.settings = {"n": 3, "expect_members": count, "seeds": self.seeds}
+        self.settings: dict[str, Any] = {"n": 3, "expect_members": count, "seeds": self.seeds}
         if "grow" in self.faults:
             self.settings = {"n": count, "expect_members": 1, "seeds": self.seeds}
         while self.coming:
@@ -205,9 +206,8 @@ class Workload:
             assert type(self.cluster.ask(self.members[0], request)) is m.GetDone
             self.cluster.run(0.2)
             owners = self.members[0].home.locate(key)[1]
-            copies = [
-                one.store.rows.get(row_key) for one in self.members if one.home.node_id in owners
-            ]
+            holders = [member for member in self.members if member.home.node_id in owners]
+            copies = [holder.store.rows.get(row_key) for holder in holders]
             assert len(copies) == len(owners)
             self.oracle.at_the_end(row_key, copies)
 

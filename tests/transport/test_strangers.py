@@ -176,15 +176,17 @@ async def test_we_never_send_what_would_cut_our_own_link() -> None:
 @pytest.mark.asyncio
 async def test_a_peer_may_call_itself_what_it_likes(identity: bytes) -> None:
     """libzmq refuses names that begin with zero, which are its own; others are just routes."""
-    with ends(1) as (end,):
-        with raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK), identity) as raw:
-            raw.setsockopt(zmq.LINGER, 0)
-            raw.send(b"hello")
-            await until_async(lambda: end.frames or end.transport.handshakes_failed, "an outcome")
-            if end.frames:
-                assert end.transport.send(end.sources[0], b"back")
-                assert raw.poll(10_000)
-                assert raw.recv() == b"back"
+    with (
+        ends(1) as (end,),
+        raw_socket(zmq.DEALER, end.transport.bind(LOOPBACK), identity) as raw,
+    ):
+        raw.setsockopt(zmq.LINGER, 0)
+        raw.send(b"hello")
+        await until_async(lambda: end.frames or end.transport.handshakes_failed, "an outcome")
+        if end.frames:
+            assert end.transport.send(end.sources[0], b"back")
+            assert raw.poll(10_000)
+            assert raw.recv() == b"back"
 
 
 @pytest.mark.asyncio

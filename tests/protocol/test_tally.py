@@ -1,0 +1,50 @@
+"""Counting towards a quorum, over every short history of answers."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from dynamokv.protocol.tally import Tally, Verdict
+from tests.ring.rings import node_id
+
+OWNERS = tuple(node_id(number) for number in range(3))
+STRANGER = node_id(99)
+STEPS = [(verb, who) for verb in ("yes", "no") for who in (*OWNERS, STRANGER)]
+
+
+def play(history: tuple[tuple[str, bytes], ...], needed: int) -> Tally:
+    tally = Tally(OWNERS, needed)
+    for verb, who in history:
+        owner = next(o for o in (*OWNERS, STRANGER) if o == who)
+        if verb == "yes":
+            tally.add(owner)
+        else:
+            tally.fail(owner, "why")
+    return tally
+
+
+@pytest.mark.parametrize("needed", [1, 2, 3, 4])
+def test_the_verdict_over_every_history_of_four_answers(needed: int) -> None:
+    for history in product(STEPS, repeat=4):
+        said_yes = {who for verb, who in history if verb == "yes" and who != STRANGER}
+        said_no = {who for verb, who in history if verb == "no" and who != STRANGER} - said_yes
+        expected = Verdict.PENDING
+        if len(said_yes) >= needed:
+            expected = Verdict.WON
+        elif len(OWNERS) - len(said_no) < needed:
+            expected = Verdict.LOST
+        tally = play(history, needed)
+        assert tally.verdict is expected, history
+        assert (set(tally.yes), set(tally.failed)) == (said_yes, said_no), history
+        assert len(tally.yes) == len(said_yes), history
+
+
+def test_who_failed_is_told_with_the_latest_reason() -> None:
+    tally = Tally(OWNERS, 2)
+    tally.fail(OWNERS[0], "down")
+    tally.fail(OWNERS[0], "no answer in time")
+    tally.fail(OWNERS[1], "down")
+    tally.add(OWNERS[1])
+    assert tally.failures() == [f"{OWNERS[0].hex()[:8]} (no answer in time)"]
