@@ -13,6 +13,7 @@ from dynamokv.api import calls
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.api.blocking import BlockingStore
 from dynamokv.api.calls import Scope
+from dynamokv.api.defaults import DEFAULT_CLUSTER, NO_ADDRESSES, given
 from dynamokv.api.session import Session
 from dynamokv.api.values import CBOR
 from dynamokv.config import ClientConfig
@@ -35,13 +36,9 @@ def load_config(
     config: ClientConfig | str | Path | None,
     overrides: dict[str, Any],
 ) -> ClientConfig:
-    """The settings of a client; an argument that has its default counts as not given."""
-    explicit: dict[str, Any] = dict(overrides)
-    if nodes:
-        explicit["nodes"] = nodes if isinstance(nodes, str) else tuple(nodes)
-    if cluster != "dynamokv":
-        explicit["cluster"] = cluster
-    return ClientConfig.load(config, **explicit)
+    """The settings of a client, from the arguments that were given."""
+    explicit = given({"nodes": nodes, "cluster": cluster})
+    return ClientConfig.load(config, **explicit, **overrides)
 
 
 def _scope_of(config: ClientConfig) -> Scope:
@@ -76,9 +73,9 @@ class DistributedKVStore(AsyncStore):
 
     def __init__(
         self,
-        nodes: Sequence[str] = (),
+        nodes: Sequence[str] = NO_ADDRESSES,
         *,
-        cluster: str = "dynamokv",
+        cluster: str = DEFAULT_CLUSTER,
         config: ClientConfig | str | Path | None = None,
         timeout: float = CONNECT_SECONDS,
         **overrides: Any,
@@ -134,9 +131,9 @@ class Client(BlockingStore):
 
     def __init__(
         self,
-        nodes: Sequence[str] = (),
+        nodes: Sequence[str] = NO_ADDRESSES,
         *,
-        cluster: str = "dynamokv",
+        cluster: str = DEFAULT_CLUSTER,
         config: ClientConfig | str | Path | None = None,
         timeout: float = CONNECT_SECONDS,
         **overrides: Any,
@@ -186,9 +183,9 @@ class Client(BlockingStore):
 
 
 def connect(
-    nodes: Sequence[str] = (),
+    nodes: Sequence[str] = NO_ADDRESSES,
     *,
-    cluster: str = "dynamokv",
+    cluster: str = DEFAULT_CLUSTER,
     config: ClientConfig | str | Path | None = None,
     timeout: float = CONNECT_SECONDS,
     **overrides: Any,

@@ -13,6 +13,7 @@ from dynamokv.api import calls
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.api.blocking import BlockingStore
 from dynamokv.api.calls import Scope
+from dynamokv.api.defaults import DEFAULT_CLUSTER, DEFAULT_WEIGHT, NO_ADDRESSES, given
 from dynamokv.api.session import Session
 from dynamokv.api.values import CBOR
 from dynamokv.config import NodeConfig
@@ -39,24 +40,17 @@ def load_config(
     config: NodeConfig | str | Path | None,
     overrides: dict[str, Any],
 ) -> NodeConfig:
-    """The settings of a member; an argument that has its default counts as not given."""
-    given: dict[str, Any] = {
-        "address": address,
-        "seeds": tuple(seeds) if not isinstance(seeds, str) else seeds,
-        "data_dir": data_dir,
-        "cluster": cluster,
-        "zone": zone,
-        "weight": weight,
-    }
-    unset = {
-        "address": None,
-        "seeds": (),
-        "data_dir": None,
-        "cluster": "dynamokv",
-        "zone": None,
-        "weight": 1,
-    }
-    explicit = {name: value for name, value in given.items() if value != unset[name]}
+    """The settings of a member, from the arguments that were given."""
+    explicit = given(
+        {
+            "address": address,
+            "seeds": seeds,
+            "data_dir": data_dir,
+            "cluster": cluster,
+            "zone": zone,
+            "weight": weight,
+        }
+    )
     return NodeConfig.load(config, **explicit, **overrides)
 
 
@@ -78,11 +72,11 @@ class AsyncNode(AsyncStore):
         self,
         address: str | None = None,
         *,
-        seeds: Sequence[str] = (),
+        seeds: Sequence[str] = NO_ADDRESSES,
         data_dir: str | Path | None = None,
-        cluster: str = "dynamokv",
+        cluster: str = DEFAULT_CLUSTER,
         zone: str | None = None,
-        weight: int = 1,
+        weight: int = DEFAULT_WEIGHT,
         config: NodeConfig | str | Path | None = None,
         timeout: float = JOIN_SECONDS,
         **overrides: Any,
@@ -151,11 +145,11 @@ class Node(BlockingStore):
         self,
         address: str | None = None,
         *,
-        seeds: Sequence[str] = (),
+        seeds: Sequence[str] = NO_ADDRESSES,
         data_dir: str | Path | None = None,
-        cluster: str = "dynamokv",
+        cluster: str = DEFAULT_CLUSTER,
         zone: str | None = None,
-        weight: int = 1,
+        weight: int = DEFAULT_WEIGHT,
         config: NodeConfig | str | Path | None = None,
         timeout: float = JOIN_SECONDS,
         **overrides: Any,
@@ -223,11 +217,11 @@ class Node(BlockingStore):
 def join(
     address: str | None = None,
     *,
-    seeds: Sequence[str] = (),
+    seeds: Sequence[str] = NO_ADDRESSES,
     data_dir: str | Path | None = None,
-    cluster: str = "dynamokv",
+    cluster: str = DEFAULT_CLUSTER,
     zone: str | None = None,
-    weight: int = 1,
+    weight: int = DEFAULT_WEIGHT,
     config: NodeConfig | str | Path | None = None,
     timeout: float = JOIN_SECONDS,
     **overrides: Any,
@@ -269,11 +263,11 @@ def join(
 async def join_async(
     address: str | None = None,
     *,
-    seeds: Sequence[str] = (),
+    seeds: Sequence[str] = NO_ADDRESSES,
     data_dir: str | Path | None = None,
-    cluster: str = "dynamokv",
+    cluster: str = DEFAULT_CLUSTER,
     zone: str | None = None,
-    weight: int = 1,
+    weight: int = DEFAULT_WEIGHT,
     config: NodeConfig | str | Path | None = None,
     timeout: float = JOIN_SECONDS,
     **overrides: Any,

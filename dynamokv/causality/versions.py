@@ -81,9 +81,11 @@ def join_contexts(a: Context, b: Context) -> Context:
     return joined
 
 
-def update(state: KeyState, seen: Context | None, version: Version) -> KeyState:
+def update(
+    state: KeyState, seen: Context | None, version: Version, own: Dot | None = None
+) -> KeyState:
     """The state after a write that has seen ``seen``; ``None`` stands for all that this state
-    holds.
+    holds. ``own`` is one more write that it has seen, without those before it.
 
     The version's dot must be above every time of its actor in the state and in ``seen``: the caller
     mints it so.
@@ -91,7 +93,7 @@ def update(state: KeyState, seen: Context | None, version: Version) -> KeyState:
     actor, time = version.dot
     if seen is None:
         return KeyState((version,), {**state.context, actor: time})
-    kept = [v for v in state.versions if not covers(seen, v.dot)]
+    kept = [v for v in state.versions if not covers(seen, v.dot) and v.dot != own]
     context = {**join_contexts(state.context, seen), actor: time}
     return KeyState(tuple(sorted((*kept, version))), context)
 

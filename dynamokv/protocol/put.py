@@ -20,7 +20,7 @@ from dynamokv.protocol.home import NO_OWNERS, Home
 from dynamokv.protocol.tally import Tally, Verdict
 from dynamokv.types import NodeId, replicas_needed
 from dynamokv.wire import record as records
-from dynamokv.wire.context import open_token, seal_of, token_of
+from dynamokv.wire.context import open_token, own_dot, seal_of, token_after, token_of
 from dynamokv.wire.messages import (
     Failed,
     FailedCode,
@@ -47,6 +47,7 @@ class PutOp:
         self.stored = False
         self.keys: list[bytes] = []
         self.records: list[bytes] = []
+        self.contexts: list[bytes] = []
         self.errors: list[int] = []
 
     def start(self, home: Home) -> list[Effect]:
@@ -126,6 +127,7 @@ class PutOp:
             record = self._new_record(home, key, value, token)
             if isinstance(record, PutError):
                 errors[at] = record
+                self.contexts.append(b"")
             else:
                 rows.append((key, record))
         if any(errors):
@@ -136,31 +138,38 @@ class PutOp:
 
     def _new_record(self, home: Home, key: bytes, value: bytes, token: bytes) -> bytes | PutError:
         assert home.topology is not None
+        context_key = home.topology.context_key
         held = home.reader.newest(key)
         if not token:
             context: Context = records.context_of(held) if held else {}
-            return self._encode(home, KeyState((), context), None, value)
+            version = self._version(home, value, context)
+            record = records.encode(update(KeyState((), context), None, version))
+            seal = seal_of(records.context_bytes(record), key, context_key)
+            self.contexts.append(token_of(record, seal))
+            return record
         try:
-            seen = open_token(token, key, home.topology.context_key)
+            seen = open_token(token, key, context_key)
         except ValueError:
             home.counters["contexts_refused"] += 1
             return PutError.CONTEXT
         state = records.decode(held) if held else EMPTY
         if seen.get(home.actor, 0) > state.context.get(home.actor, 0):
             home.forgot()
-        record = self._encode(home, state, seen, value)
+        version = self._version(home, value, state.context, seen)
+        record = records.encode(update(state, seen, version, own_dot(token)))
         if self._too_many_siblings(home, state, record):
             home.counters["sibling_cap_refused"] += 1
             return PutError.SIBLINGS
+        self.contexts.append(token_after(token, version.dot, key, context_key))
         return record
 
-    def _encode(self, home: Home, state: KeyState, seen: Context | None, value: bytes) -> bytes:
-        time = home.mint(state.context, seen or {})
+    def _version(self, home: Home, value: bytes, *contexts: Context) -> Version:
+        """The write, with a dot above all of this actor's in the contexts."""
+        time = home.mint(*contexts)
         request = self.request
         expires_ms = wall_ms_of(time) + request.ttl_ms if request.ttl_ms else 0
         kept = b"" if request.delete else value
-        version = Version(Dot(home.actor, time), kept, request.delete, expires_ms)
-        return records.encode(update(state, seen, version))
+        return Version(Dot(home.actor, time), kept, request.delete, expires_ms)
 
     def _too_many_siblings(self, home: Home, before: KeyState, record: bytes) -> bool:
         """Whether this write would push the key past its cap; one that lowers the count may."""
@@ -178,20 +187,18 @@ class PutOp:
         return []
 
     def _finish(self, home: Home) -> list[Effect]:
-        assert home.topology is not None
         self.done = True
-        context_key = home.topology.context_key
-        contexts = []
-        for key, record in zip(self.keys, self.records, strict=True):
-            seal = seal_of(records.context_bytes(record), key, context_key)
-            contexts.append(token_of(record, seal))
-        if self.errors:
-            written = iter(contexts)
-            contexts = [b"" if error else next(written) for error in self.errors]
         tally = self.tally
         replicas: list[bytes] = list(tally.yes)
         done = PutDone(
-            self.origin.id, home.epoch, tally.needed, replicas, False, [], contexts, self.errors
+            self.origin.id,
+            home.epoch,
+            tally.needed,
+            replicas,
+            False,
+            [],
+            self.contexts,
+            self.errors,
         )
         return [answer(self.origin, done)]
 

@@ -4,8 +4,9 @@ Rules:
     - A page is asked for when the one before is durable: that is the flow control, and it survives
       a restart of either side, because joining a page twice changes nothing.
     - A question that got no answer is asked again: the peer may not have known the ring yet.
-    - Whole means: a majority of the others, and every one of them that is up, was read to the end.
-      Whatever was acknowledged at QUORUM before this node came is then here.
+    - Whole means: half of the others (rounded up), and every one of them that is up, was read to
+      the end. A write that was acknowledged at QUORUM before this node came is missing at fewer of them
+      than that, so this node now has it.
 """
 
 from __future__ import annotations
@@ -83,5 +84,5 @@ class Fill:
     def whole(self, home: Home) -> bool:
         """Whether this node now holds what it must."""
         done = [peer for peer, source in self.sources.items() if source.cursor == END]
-        enough = len(done) >= len(self.sources) // 2 + 1
+        enough = len(done) >= (len(self.sources) + 1) // 2
         return enough and all(peer in done for peer in self.sources if home.is_up(NodeId(peer)))

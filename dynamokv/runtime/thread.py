@@ -18,6 +18,7 @@ import concurrent.futures
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -120,23 +121,25 @@ class LoopThread:
 
     def end(self, last: Coroutine[Any, Any, None]) -> None:
         """Run a last coroutine, and stop. A loop that something holds is left to itself."""
+        until = time.monotonic() + limits.CLOSE_SECONDS_MAX
         try:
             with contextlib.suppress(ClosedError):  # another thread is at it
                 self.run(last, limits.CLOSE_SECONDS_MAX)
         except TimeoutError:
             log.warning("closing goes on by itself: something holds the loop, or the GIL")
         finally:
-            self.stop()
+            self.stop(max(0.0, until - time.monotonic()))
 
-    def stop(self) -> None:
-        """End the loop and the thread; whatever still runs there is cancelled."""
+    def stop(self, seconds: float = limits.CLOSE_SECONDS_MAX) -> None:
+        """End the loop and the thread, and wait for that, or for so long; whatever still runs there
+        is cancelled."""
         if not self._thread.is_alive():
             return
         with self._gate:
             if not self._stopping:
                 self._stopping = True
                 self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(timeout=limits.CLOSE_SECONDS_MAX)
+        self._thread.join(seconds)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

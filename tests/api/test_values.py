@@ -40,9 +40,7 @@ VALUES: Final = st.recursive(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=VALUES)
-def test_round_trip(
-    members: list[dynamokv.Node], client: dynamokv.Client, value: object
-) -> None:
+def test_round_trip(members: list[dynamokv.Node], client: dynamokv.Client, value: object) -> None:
     members[0].put("v", value)
     for found in (client.get("v"), members[2].get("v")):
         assert found == value

@@ -38,7 +38,7 @@ class Load:
     """Threads that call for as long as the load is on, and what became of their calls.
 
     A key is written by one thread only, with a number that grows. ``acked`` hears of every
-    acknowledged write.
+    acknowledged write. The load ``a?`` reads what the load ``a`` writes.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Load:
         acked: Callable[[str, str], None],
     ) -> None:
         self.kv = kv
-        self.name = name
+        self.name = name.rstrip("?")
         self.acked = acked
         self.calls = 0
         self.longest = 0.0

@@ -148,6 +148,11 @@ class Lone:
         assert found is not None
         return records.decode(found)
 
+    def name(self, *, mine: bool) -> bytes:
+        """A name that this member owns a copy of, or does not."""
+        names = (name_of(b"", b"%d" % number) for number in range(99))
+        return next(name for name in names if (self.me in self.home.locate(name)[1]) is mine)
+
     def token(self, seen: bytes, name: bytes = NAME) -> bytes:
         """The context of this record, as a client holds it."""
         key = self.home.locate(name)[0]

@@ -41,12 +41,6 @@ BOTH = records.join_records(MINE, BESIDE)
 FAR_AHEAD = record((ELSE, NOW + (60_000 << 20), b"tomorrow"))
 
 
-def foreign(lone: Lone) -> bytes:
-    """A name that this member holds no copy of."""
-    names = (name_of(b"", b"%d" % number) for number in range(99))
-    return next(name for name in names if lone.me not in lone.home.locate(name)[1])
-
-
 # --- whom it asks ---------------------------------------------------------------------------------
 
 
@@ -94,14 +88,14 @@ def test_too_few_owners_up_is_unavailable_before_anybody_is_asked() -> None:
 
 def test_a_member_without_a_copy_asks_as_many_owners_as_needed_and_has_no_digests() -> None:
     lone = Lone(5)
-    asked = sent(m.Fetch, lone.get(foreign(lone)))
+    asked = sent(m.Fetch, lone.get(lone.name(mine=False)))
     assert len(asked) == 2
     assert all(message.digests == [] for message in asked.values())
 
 
 def test_names_of_different_owners_are_refused() -> None:
     lone = Lone(5)
-    assert failed(lone.get(NAME, foreign(lone))) == FailedCode.USAGE
+    assert failed(lone.get(lone.name(mine=True), lone.name(mine=False))) == FailedCode.USAGE
 
 
 def test_a_level_above_n_is_a_mistake() -> None:
@@ -173,7 +167,7 @@ def test_the_answer_for_a_client_goes_to_the_client() -> None:
 @pytest.mark.parametrize("way", ["refused", "down", "undelivered", "wrong", "damaged", "digest"])
 def test_an_owner_that_does_not_answer_is_replaced(way: str) -> None:
     lone = Lone(5)
-    asked = sent(m.Fetch, lone.get(foreign(lone)))
+    asked = sent(m.Fetch, lone.get(lone.name(mine=False)))
     first, second = asked
     id = asked[first].id
     answers: dict[str, e.Event] = {
@@ -379,7 +373,7 @@ def test_a_record_from_tomorrow_is_shown_and_not_taken_over() -> None:
 
 def test_a_member_without_a_copy_repairs_the_owners() -> None:
     lone = Lone(5)
-    name = foreign(lone)
+    name = lone.name(mine=False)
     asked = sent(m.Fetch, lone.get(name))
     first, second = asked
     id = asked[first].id
@@ -394,7 +388,7 @@ def test_a_member_without_a_copy_repairs_the_owners() -> None:
 
 def test_a_restart_asks_the_new_owners_and_forgets_the_old_answers() -> None:
     lone = Lone(5)
-    name = foreign(lone)
+    name = lone.name(mine=False)
     asked = sent(m.Fetch, lone.get(name))
     first, second = asked
     id = asked[first].id

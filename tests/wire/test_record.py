@@ -172,6 +172,34 @@ def test_records_join_as_their_states_do(world: World, data: st.DataObject) -> N
     assert (joined is held) == (join(one, other) == one)
 
 
+@given(states(), states())
+def test_both_sides_come_to_the_same_record(one: KeyState, other: KeyState) -> None:
+    """Also of states that no history leads to, as a store that forgot may make them: what differs
+    would be repaired for ever."""
+    held, incoming = (records.encode(with_values_of_their_dots(state)) for state in (one, other))
+    joined = records.join_records(held, incoming)
+    assert records.join_records(incoming, held) == joined
+    assert records.join_records(joined, held) is joined
+    assert records.join_records(joined, incoming) is joined
+
+
+def with_values_of_their_dots(state: KeyState) -> KeyState:
+    """A dot names one write for ever, so it has one value everywhere."""
+    versions = tuple(Version(v.dot, b"%d" % v.dot.time) for v in state.versions)
+    return KeyState(versions, state.context)
+
+
+def test_states_with_one_context_and_other_versions() -> None:
+    """Nobody can say which is ahead, so they are taken apart: what one side has dropped goes."""
+    context = [(A, 5), (B, 5)]
+    a = raw_record(context, [(A, 5, 0, 0, 1)], b"a")
+    b = raw_record(context, [(B, 5, 0, 0, 1)], b"b")
+    neither = raw_record(context, [])
+    assert records.join_records(a, b) == records.join_records(b, a) == neither
+    assert records.join_records(a, neither) == neither
+    assert records.join_records(neither, a) is neither
+
+
 def test_nothing_new_gives_back_the_very_record() -> None:
     """By identity the caller knows that there is nothing to write."""
     old = records.encode(KeyState((Version(Dot(A, 100), b"first"),), {A: 100}))

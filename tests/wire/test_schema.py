@@ -25,8 +25,11 @@ def deliver(fields: list[Any]) -> Message:
 
 
 def refuse(fields: list[Any]) -> None:
+    """In a frame, and also where the codec would let more through, as large integers."""
     with pytest.raises(ValueError, match=REFUSED):
         deliver(fields)
+    with pytest.raises(ValueError, match=REFUSED):
+        check_message(list(fields))
 
 
 @pytest.mark.parametrize("message", MESSAGES + MODEST, ids=lambda message: type(message).__name__)
@@ -183,10 +186,14 @@ BEYOND: list[tuple[str, dict[str, Any]]] = [
     ("Scanned", {"next": LONG_ROW + b"xx"}),
     ("Scan", {"start": LONG_ROW + b"xx"}),
     ("WrongCluster", {"cluster": TEXT + "x"}),
+    ("TopologyRequest", {"cluster": TEXT + "x"}),
     ("Refused", {"detail": TEXT + "x"}),
+    ("JoinAnswer", {"detail": TEXT + "x"}),
     ("Failed", {"detail": TEXT + "x"}),
     ("Failed", {"failed": [TEXT + "x"]}),
+    ("JoinRequest", {"cluster": TEXT + "x"}),
     ("JoinRequest", {"address": TEXT + "x"}),
+    ("JoinRequest", {"zone": TEXT + "x"}),
     ("JoinRequest", {"node_id": ID[:15]}),
     ("JoinRequest", {"node_id": ID + b"x"}),
     ("JoinRequest", {"node_id": b""}),

@@ -1,0 +1,230 @@
+"""A newcomer's copy: every page once, whatever gets lost, and whole only when it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from dynamokv.limits import SCAN_RETRY_SECONDS
+from dynamokv.protocol import effects as e
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire import messages as m
+from dynamokv.wire.keys import name_of, row_key
+from tests.protocol.lone import ACTOR, ELSE, NOW, OTHER, Lone, of, record, sent
+from tests.ring import rings
+
+FIRST = row_keys.FIRST_DATA_ROW
+ROW = row_key(1, name_of(b"", b"a"))
+NEXT = row_key(2, name_of(b"", b"b"))
+HELD = record((ELSE, NOW - 9, b"old"))
+END = b""
+
+
+def newcomer(count: int = 3, up: Iterable[int] | None = None) -> Lone:
+    """The last member, which was just taken in."""
+    ring = rings.ring(count, n=5, partitions=8)
+    topology = replace(ring, epoch=2, change=rings.node_id(count - 1))
+    return Lone(count, number=count - 1, n=5, topology=topology, up=up)
+
+
+def page(scan: m.Scan, next: bytes, *rows: tuple[bytes, bytes]) -> m.Scanned:
+    return m.Scanned(scan.id, [key for key, _ in rows], [held for _, held in rows], next)
+
+
+def asked(lone: Lone) -> dict[bytes, m.Scan]:
+    return sent(m.Scan, lone.last)
+
+
+def first_questions(lone: Lone) -> dict[bytes, m.Scan]:
+    """What a newcomer whose peers are all up asks, from a new start."""
+    for peer in lone.peers:
+        lone.step(e.PeerDown(peer))
+    scans = {}
+    for peer in lone.peers:
+        lone.step(e.PeerUp(peer))
+        scans.update(asked(lone))
+    return scans
+
+
+def answer(lone: Lone, peer: bytes, message: m.Scanned) -> dict[bytes, m.Scan]:
+    """What is asked next, once the page is durable."""
+    lone.receive(peer, message)
+    return sent(m.Scan, [x for x in lone.durable() if x not in of(e.Write, [x])])
+
+
+# --- pages ----------------------------------------------------------------------------------------
+
+
+def test_every_peer_that_is_up_is_asked_from_the_start() -> None:
+    scans = first_questions(newcomer())
+    assert set(scans) == set(rings.node_id(number) for number in range(2))
+    assert {(scan.epoch, scan.start) for scan in scans.values()} == {(2, FIRST)}
+
+
+def test_a_peer_that_is_down_is_asked_once_it_is_up() -> None:
+    lone = newcomer(up=[0])
+    lone.after(2.0)
+    assert list(asked(lone)) == [lone.peers[0]]
+    lone.step(e.PeerUp(lone.peers[1]))
+    assert list(asked(lone)) == [lone.peers[1]]
+
+
+def test_the_next_page_is_asked_for_when_this_one_is_durable() -> None:
+    lone = newcomer()
+    peer, scan = next(iter(first_questions(lone).items()))
+    effects = lone.receive(peer, page(scan, NEXT, (ROW, HELD)))
+    (write,) = of(e.Write, effects)
+    assert write.rows == [(ROW, HELD)]
+    assert sent(m.Scan, effects) == {}
+    following = sent(m.Scan, lone.durable())[peer]
+    assert following.start == NEXT
+    assert following.id != scan.id
+
+
+def test_pages_are_joined() -> None:
+    lone = newcomer()
+    lone.store.rows[ROW] = record((OTHER, NOW - 9, b"mine"))
+    peer, scan = next(iter(first_questions(lone).items()))
+    (write,) = of(e.Write, lone.receive(peer, page(scan, END, (ROW, HELD), (NEXT, HELD))))
+    assert [key for key, _ in write.rows] == [ROW, NEXT]
+    lone.durable()
+    assert b"old" in lone.store.rows[ROW]
+    assert b"mine" in lone.store.rows[ROW]
+    assert lone.home.counters["filled_rows"] == 2
+
+
+def test_a_page_without_news_goes_through_the_log_as_well() -> None:
+    lone = newcomer()
+    lone.store.rows[ROW] = HELD
+    peer, scan = next(iter(first_questions(lone).items()))
+    assert of(e.Write, lone.receive(peer, page(scan, NEXT, (ROW, HELD))))[0].rows == []
+    assert sent(m.Scan, lone.durable())[peer].start == NEXT
+
+
+def test_a_page_that_comes_twice_is_taken_once() -> None:
+    lone = newcomer()
+    peer, scan = next(iter(first_questions(lone).items()))
+    lone.receive(peer, page(scan, NEXT, (ROW, HELD)))
+    assert lone.receive(peer, page(scan, NEXT, (ROW, HELD))) == []
+    lone.durable()
+    assert lone.receive(peer, page(scan, END, (ROW, HELD))) == []
+
+
+def test_a_page_of_a_stranger_is_no_page() -> None:
+    lone = newcomer()
+    _, scan = next(iter(first_questions(lone).items()))
+    assert lone.receive(rings.node_id(77), page(scan, END)) == []
+
+
+def test_a_page_that_the_disk_refused_is_asked_for_again() -> None:
+    lone = newcomer()
+    peer, scan = next(iter(first_questions(lone).items()))
+    lone.receive(peer, page(scan, NEXT, (ROW, HELD)))
+    assert sent(m.Scan, lone.durable(failing="DiskFull")) == {}
+    assert sent(m.Scan, lone.after(SCAN_RETRY_SECONDS))[peer] == scan
+
+
+@pytest.mark.parametrize("junk", [b"junk", record((ELSE, NOW + (60_000 << 20), b"tomorrow"))])
+def test_a_damaged_page_changes_nothing_and_is_asked_for_again(junk: bytes) -> None:
+    lone = newcomer()
+    peer, scan = next(iter(first_questions(lone).items()))
+    effects = lone.receive(peer, page(scan, NEXT, (ROW, HELD), (NEXT, junk)))
+    assert of(e.Write, effects) == []
+    assert [report.level for report in of(e.Report, effects)] == ["ERROR"]
+    assert lone.home.counters["poison_records"] == 1
+    assert sent(m.Scan, lone.after(SCAN_RETRY_SECONDS))[peer] == scan
+
+
+def test_a_question_without_an_answer_is_asked_again() -> None:
+    """The peer may not have known the ring yet, and have dropped it."""
+    lone = newcomer()
+    scans = first_questions(lone)
+    assert sent(m.Scan, lone.after(SCAN_RETRY_SECONDS / 2)) == {}
+    assert sent(m.Scan, lone.after(SCAN_RETRY_SECONDS / 2)) == scans
+
+
+@pytest.mark.parametrize("way", ["down", "undelivered"])
+def test_after_a_lost_link_it_is_asked_again_at_once(way: str) -> None:
+    lone = newcomer()
+    peer, scan = next(iter(first_questions(lone).items()))
+    if way == "down":
+        lone.step(e.PeerDown(peer))
+        effects = lone.step(e.PeerUp(peer))
+    else:
+        lone.step(e.Undelivered(peer, scan))
+        effects = lone.after(0.11)
+    assert sent(m.Scan, effects) == {peer: scan}
+
+
+def test_strangers_that_go_away_change_nothing() -> None:
+    lone = newcomer()
+    first_questions(lone)
+    assert lone.step(e.PeerDown(rings.node_id(77))) == []
+
+
+def test_rows_of_an_actor_of_this_node_prove_amnesia_here_as_well() -> None:
+    lone = newcomer()
+    peer, scan = next(iter(first_questions(lone).items()))
+    lone.receive(peer, page(scan, NEXT, (ROW, record((ACTOR, NOW - 9, b"mine")))))
+    assert lone.home.actor != ACTOR
+
+
+# --- whole ----------------------------------------------------------------------------------------
+
+
+def test_whole_when_all_that_are_up_were_read_to_the_end() -> None:
+    lone = newcomer(4)
+    first, second, third = first_questions(lone).items()
+    for peer, scan in (first, second):
+        answer(lone, peer, page(scan, END))
+        assert sent(m.Filled, lone.after(0.11)) == {}
+    lone.receive(third[0], page(third[1], END))
+    filled = sent(m.Filled, lone.durable())
+    assert filled == {lone.peers[0]: m.Filled(0, 2)}
+    assert sent(m.Filled, lone.after(0.11)) == filled, "said again until it is heard"
+
+
+def test_whole_without_one_that_is_down_when_a_majority_was_read() -> None:
+    lone = newcomer(4)
+    *two, third = first_questions(lone).items()
+    for peer, scan in two:
+        answer(lone, peer, page(scan, END))
+    lone.step(e.PeerDown(third[0]))
+    assert sent(m.Filled, lone.after(0.11))
+
+
+def test_not_whole_while_a_majority_is_missing() -> None:
+    lone = newcomer(3)
+    (peer, scan), other = first_questions(lone).items()
+    answer(lone, peer, page(scan, END))
+    lone.step(e.PeerDown(other[0]))
+    assert sent(m.Filled, lone.after(0.11)) == {}
+
+
+def test_ready_once_the_ring_calls_it_settled() -> None:
+    lone = newcomer()
+    assert not lone.node.ready
+    effects = lone.receive(lone.peers[0], m.Announce(lone.topology.settled().encode()))
+    assert of(e.Ready, effects)
+    assert lone.node.ready
+    assert lone.receive(lone.peers[0], m.Scanned(1, [], [], b"")) == []
+    assert lone.step(e.PageStored(lone.peers[0], b"")) == []
+
+
+def test_a_member_that_moves_meanwhile_does_not_begin_the_copy_anew() -> None:
+    lone = newcomer()
+    peer, scan = next(iter(first_questions(lone).items()))
+    following = answer(lone, peer, page(scan, NEXT, (ROW, HELD)))[peer]
+    moved = lone.topology.with_member(replace(lone.topology.members[1], address="moved:1"))
+    lone.receive(peer, m.Announce(moved.encode()))
+    again = sent(m.Scan, lone.after(SCAN_RETRY_SECONDS))[peer]
+    assert again == following._replace(epoch=3)
+
+
+def test_a_newcomer_does_not_coordinate_for_others_before_it_is_ready() -> None:
+    lone = newcomer()
+    request = m.GetRequest(9, 2, 5000, 0, False, [name_of(b"", b"a")])
+    refused = sent(m.Refused, lone.receive(b"\0cli1", request))[b"\0cli1"]
+    assert (refused.id, refused.reason) == (9, m.RefusedReason.NOT_READY)
