@@ -1,7 +1,7 @@
 """CPU time of processes, from /proc. Linux only.
 
-What a process uses depends far less on who else wants the CPU than latencies and rates do. It is
-not immune: neighbours share caches, and a process that waits for its turn finds more to do at once.
+What a process uses depends less on who else wants the CPU than latencies and rates do. It is not
+immune: neighbours share caches and, as hyperthreads, the core itself.
 """
 
 from __future__ import annotations

@@ -154,6 +154,10 @@ SEEK_SECONDS: Final = 0.1
 UPKEEP_SECONDS: Final = 1.0
 """Between two looks of a settled node at its clock ceiling, its address and what it parked."""
 
+NEWCOMER_GRACE_SECONDS: Final = 10.0
+"""How long a newcomer that cannot be reached keeps its place while it is being filled, once
+somebody else asks for one. Long enough for a restart."""
+
 FOUND_GRACE_SECONDS: Final = 1.0
 """How long a founder waits for other seeds that do not answer, in case one of them knows a ring
 already."""

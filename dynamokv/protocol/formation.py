@@ -15,6 +15,7 @@ Rules:
       waits until this one holds everything (``change`` in the record). Beyond ``n`` members,
       partitions would have to move between owners, and this version
       does not move them: it refuses. Start such a ring with ``expect_members``.
+    - A newcomer that is gone before it was filled loses its place to the next that asks.
     - A decision is durable before anyone hears of it.
     - An id that is known and asks again has a new address; but while its old address answers, there
       are two of it, from a copied data directory, and the second is refused.
@@ -195,6 +196,7 @@ class Driver:
 
     def __init__(self) -> None:
         self.deciding = False
+        self.silent_since: float | None = None
 
     def on_join_request(self, home: Home, origin: Origin, request: JoinRequest) -> list[Effect]:
         """Grant a place, or say why not."""
@@ -210,14 +212,14 @@ class Driver:
         if known is not None and known.address == request.address:
             return [answer(origin, TopologyReply(origin.id, topology.encode()))]
         holder = next((m for m in topology.members if m.address == request.address), None)
-        if holder is not None:
+        if holder is not None and holder.node_id != topology.change:
             return _no(origin, JoinReason.DUPLICATE, _taken(holder))
         if self.deciding:
             return _no(origin, JoinReason.BUSY, "another change is being decided")
         if known is not None:
             return self._move(home, origin, known, request)
         if topology.change is not None:
-            return _no(origin, JoinReason.BUSY, f"{topology.change.hex()[:8]} is being filled")
+            return self._wait_for(home, origin, topology, holder)
         if len(topology.members) >= topology.n:
             return _no(origin, JoinReason.FULL, _full(topology))
         self.deciding = True
@@ -231,6 +233,28 @@ class Driver:
             return []
         self.deciding = True
         return [store(topology.settled())]
+
+    def _wait_for(
+        self, home: Home, origin: Origin, topology: Topology, holder: Member | None
+    ) -> list[Effect]:
+        """Another newcomer is being filled. One that is gone loses its place: after a while, or at
+        once when it is its own address that asks, under a new id."""
+        newcomer = topology.change
+        assert newcomer is not None
+        if home.is_up(newcomer):
+            self.silent_since = None
+            if holder is not None:
+                return _no(origin, JoinReason.DUPLICATE, _taken(holder))
+            return _no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled")
+        now = home.clock.monotonic()
+        if self.silent_since is None:
+            self.silent_since = now
+        busy = _no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled, but is away")
+        if holder is None and now - self.silent_since < limits.NEWCOMER_GRACE_SECONDS:
+            return busy
+        self.silent_since = None
+        self.deciding = True
+        return [*busy, store(topology.abandoned())]
 
     def _move(
         self, home: Home, origin: Origin, known: Member, request: JoinRequest

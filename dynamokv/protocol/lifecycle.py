@@ -145,9 +145,22 @@ class Lifecycle:
         elif topology.epoch < home.epoch:
             # Its sender may have nobody else to learn the newer one from.
             return [Send(peer, m.TopologyReply(0, self.topology_for(peer)))]
+        elif topology.member(home.node_id) is None:
+            return self._start_over(topology)
         if not topology.context_key:
             return []
         return [store(topology)._replace(then=None, otherwise=None), *self._enter(topology)]
+
+    def _start_over(self, topology: Topology) -> list[Effect]:
+        """The ring gave this newcomer up before it was filled: look for a place again."""
+        home = self.home
+        assert home.topology is not None
+        assert not self.ready, "a member that serves is never taken out of the record"
+        links = [mb.node_id for mb in home.topology.members if mb.node_id != home.node_id]
+        home.topology, home.epoch, self.fill = None, 0, None
+        self.seeker = Seeker(home, home.clock.monotonic())
+        effects: list[Effect] = [e.Disconnect(link) for link in links]
+        return effects + self.seeker.connect() + self.seeker.on_topology(home, topology)
 
     def _enter(self, topology: Topology) -> list[Effect]:
         """From now on this is the ring."""

@@ -5,8 +5,8 @@ Rules:
       a restart of either side, because joining a page twice changes nothing.
     - A question that got no answer is asked again: the peer may not have known the ring yet.
     - Whole means: half of the others (rounded up), and every one of them that is up, was read to
-      the end. A write that was acknowledged at QUORUM before this node came is missing at fewer of them
-      than that, so this node now has it.
+      the end. A write that was acknowledged at QUORUM before this node came is missing at fewer of
+      them than that, so this node now has it.
 """
 
 from __future__ import annotations

@@ -151,6 +151,15 @@ class Topology:
         """The next epoch, with the newcomer whole: others may join."""
         return replace(self, epoch=self.epoch + 1, change=None)
 
+    def abandoned(self) -> Topology:
+        """The next epoch, without the newcomer that was being filled.
+
+        No acknowledged write goes with it: of m others, a quorum of m + 1 has at least half, and
+        every quorum of the m meets those.
+        """
+        members = tuple(member for member in self.members if member.node_id != self.change)
+        return replace(self, epoch=self.epoch + 1, members=members, change=None)
+
     def without_secrets(self) -> Topology:
         """The same record for a client, which must not be able to forge contexts."""
         return replace(self, context_key=b"")

@@ -176,7 +176,7 @@ class ZeroMQTransport:
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.SNDHWM, limits.SEND_QUEUE_FRAMES),
-            (zmq.RCVHWM, limits.SEND_QUEUE_FRAMES),
+            (zmq.RCVHWM, 0),
             (zmq.MAXMSGSIZE, limits.FRAME_BYTES_MAX),
             (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
             (zmq.HEARTBEAT_IVL, HEARTBEAT_MS),

@@ -1,104 +1,86 @@
-"""The faces differ in how they wait, and in nothing else but what ``ALLOWED`` names."""
+"""The four faces are one interface: the same names, the same arguments, the same documentation."""
 
 from __future__ import annotations
 
 import inspect
-import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import dynamokv
+from dynamokv.api.asynchronous import AsyncStore
+from dynamokv.api.blocking import BlockingStore
 
-MAPPING: Final = frozenset({"__getitem__", "__setitem__", "__delitem__", "__contains__"})
-TALKATIVE: Final = frozenset({"status", "metrics", "ring"})
-"""A client asks a member for these, so that its asyncio face has to wait."""
-
-ALLOWED: Final[dict[tuple[type, type], frozenset[str]]] = {
-    (dynamokv.Node, dynamokv.AsyncNode): MAPPING | {"close", "aclose", "start"},
-    (dynamokv.Client, dynamokv.DistributedKVStore): MAPPING | {"close", "aclose", "start"},
-    (dynamokv.Node, dynamokv.Client): frozenset({"address", "node_id"}),
-    (dynamokv.AsyncNode, dynamokv.DistributedKVStore): frozenset({"address", "node_id"}),
-    (dynamokv.Bucket, dynamokv.AsyncBucket): MAPPING,
-}
-"""What one of a pair has and the other has not, all of it."""
-
-PAIRS: Final = [pytest.param(*pair, id="-".join(t.__name__ for t in pair)) for pair in ALLOWED]
-
-CALLS: Final = (
-    "get", "read", "put", "delete", "update", "batch_get", "batch_put", "batch_delete",
-)  # fmt: skip
+CALLS = ("get", "read", "put", "delete", "update", "batch_get", "batch_put", "batch_delete")
+VIEWS = ("status", "metrics", "ring")
+BLOCKING = (dynamokv.Node, dynamokv.Client, dynamokv.Bucket)
+ASYNC = (dynamokv.AsyncNode, dynamokv.DistributedKVStore, dynamokv.AsyncBucket)
+PAIRS = tuple(zip(BLOCKING, ASYNC, strict=True))
+TWINS = {"close": "aclose", "__enter__": "__aenter__", "__exit__": "__aexit__"}
 
 
-def public(face: type) -> dict[str, Any]:
-    names = {name for name in dir(face) if not name.startswith("_")}
-    names |= MAPPING & set(dir(face))
-    return {name: inspect.getattr_static(face, name) for name in names}
+def parameters(function: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
+    found = inspect.signature(function).parameters.values()
+    return [(p.name, p.kind, p.default) for p in found]
 
 
-def shape(function: Any, face: type) -> inspect.Signature:
-    """The signature, with the classes of a face by one name."""
-    signature = inspect.signature(function)
-    returns = re.sub("^Async", "", str(signature.return_annotation))
-    if signature.return_annotation == face.__name__:
-        returns = "Self"
-    return signature.replace(return_annotation=returns)
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS)
-def test_same_names(one: type, other: type) -> None:
-    assert set(public(one)) ^ set(public(other)) == ALLOWED[one, other]
+@pytest.mark.parametrize("name", [*CALLS, "bucket"])
+@pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
+def test_calls_have_one_signature(name: str, blocking: type, asynchronous: type) -> None:
+    one, other = getattr(blocking, name), getattr(asynchronous, name)
+    assert parameters(one) == parameters(other)
+    assert one.__doc__ == other.__doc__
+    assert inspect.iscoroutinefunction(other) == (name != "bucket")
+    assert not inspect.iscoroutinefunction(one)
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS)
-def test_same_signatures(one: type, other: type) -> None:
-    ours, theirs = public(one), public(other)
-    compared = 0
-    for name in ours.keys() & theirs.keys():
-        assert type(ours[name]) is type(theirs[name]), name
-        if inspect.isfunction(ours[name]):
-            assert shape(ours[name], one) == shape(theirs[name], other), name
-            compared += 1
-    assert compared >= len(CALLS) + 1
+@pytest.mark.parametrize("name", CALLS)
+def test_annotations_are_the_same(name: str) -> None:
+    one, other = getattr(BlockingStore, name), getattr(AsyncStore, name)
+    assert inspect.get_annotations(one) == inspect.get_annotations(other)
 
 
-@pytest.mark.parametrize("face", [dynamokv.AsyncNode, dynamokv.DistributedKVStore])
-def test_asyncio_faces_wait_by_await(face: type) -> None:
-    waits = {name for name, each in public(face).items() if inspect.iscoroutinefunction(each)}
-    expected = {*CALLS, "start", "aclose"}
-    assert waits == expected | (TALKATIVE if face is dynamokv.DistributedKVStore else set())
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_take_nothing(name: str) -> None:
+    for kind in (dynamokv.Node, dynamokv.Client, dynamokv.AsyncNode, dynamokv.DistributedKVStore):
+        assert [p[0] for p in parameters(getattr(kind, name))] == ["self"]
 
 
-@pytest.mark.parametrize("face", [dynamokv.Node, dynamokv.Client, dynamokv.Bucket])
-def test_blocking_faces_never_await(face: type) -> None:
-    assert not [name for name, each in public(face).items() if inspect.iscoroutinefunction(each)]
+@pytest.mark.parametrize(("blocking", "asynchronous"), PAIRS)
+def test_there_is_nothing_on_one_face_only(blocking: type, asynchronous: type) -> None:
+    twins = set(TWINS) | set(TWINS.values()) | {"start"}
+    assert public(blocking) - twins == public(asynchronous) - twins
 
 
 @pytest.mark.parametrize(
-    ("function", "face"),
+    ("made", "shortcut", "kind"),
     [
-        (dynamokv.join, dynamokv.Node),
-        (dynamokv.join, dynamokv.AsyncNode),
-        (dynamokv.join, dynamokv.join_async),
-        (dynamokv.connect, dynamokv.Client),
-        (dynamokv.connect, dynamokv.DistributedKVStore),
+        (dynamokv.Node, dynamokv.join, "member"),
+        (dynamokv.AsyncNode, dynamokv.join_async, "member"),
+        (dynamokv.Client, dynamokv.connect, "client"),
+        (dynamokv.DistributedKVStore, dynamokv.Client, "client"),
     ],
 )
-def test_functions_take_what_faces_take(function: Any, face: Any) -> None:
-    ours, theirs = inspect.signature(function), inspect.signature(face)
-    assert list(ours.parameters.values()) == list(theirs.parameters.values())
+def test_constructors_and_shortcuts_agree(made: Any, shortcut: Any, kind: str) -> None:
+    assert parameters(made) == parameters(shortcut), kind
 
 
-@pytest.mark.parametrize("one", [dynamokv.Node, dynamokv.Client, dynamokv.Bucket])
-@pytest.mark.parametrize("name", CALLS)
-def test_same_documentation(one: type, name: str) -> None:
-    assert getattr(one, name).__doc__ == getattr(dynamokv.AsyncNode, name).__doc__
+def test_only_members_and_clients_can_be_closed() -> None:
+    for kind in (dynamokv.Node, dynamokv.Client):
+        assert {"close", "__enter__", "__exit__"} <= set(dir(kind))
+    for kind in (dynamokv.AsyncNode, dynamokv.DistributedKVStore):
+        assert {"aclose", "__aenter__", "__aexit__"} <= set(dir(kind))
+    for kind in (dynamokv.Bucket, dynamokv.AsyncBucket):
+        assert not {"close", "aclose"} & set(dir(kind))
 
 
-def test_every_call_takes_keyword_options_only() -> None:
-    for name in CALLS:
-        parameters = inspect.signature(getattr(dynamokv.Node, name)).parameters
-        for option in ("consistency", "timeout", "ttl", "sloppy", "context"):
-            if option in parameters:
-                assert parameters[option].kind is inspect.Parameter.KEYWORD_ONLY, (name, option)
-                assert parameters[option].default is None, (name, option)
+def test_only_blocking_faces_are_mappings() -> None:
+    for kind in BLOCKING:
+        assert {"__getitem__", "__setitem__", "__delitem__", "__contains__"} <= set(dir(kind))
+    for kind in ASYNC:
+        assert not {"__getitem__", "__setitem__", "__delitem__"} & set(dir(kind))

@@ -55,6 +55,7 @@ class Load:
         self.calls = 0
         self.longest = 0.0
         self.errors: dict[str, int] = {}
+        self.texts: set[str] = set()
         self._on = True
         self._reads = reads
         self._threads = [
@@ -69,7 +70,8 @@ class Load:
         self._on = False
         for thread in self._threads:
             thread.join()
-        return {"calls": self.calls, "longest": self.longest, "errors": self.errors}
+        found = {"calls": self.calls, "longest": self.longest, "errors": self.errors}
+        return found | {"texts": sorted(self.texts)[:5]}
 
     def _run(self, number: int) -> None:
         turn = 0
@@ -90,6 +92,7 @@ class Load:
         except dynamokv.DynamoKVError as error:
             name = type(error).__name__
             self.errors[name] = self.errors.get(name, 0) + 1
+            self.texts.add(str(error))
             return False
         finally:
             self.calls += 1

@@ -20,10 +20,11 @@ from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.types import Actor
 from dynamokv.wire import record as records
+from dynamokv.wire.context import DOT_BYTES, SEAL_BYTES, own_dot
 from dynamokv.wire.messages import GetDone, PutDone
 from tests.protocol.process import Process
 
-_TOKEN_HEAD = 9
+_TOKEN_HEAD = 1 + SEAL_BYTES
 
 
 class Asked(NamedTuple):
@@ -31,7 +32,7 @@ class Asked(NamedTuple):
 
     key: bytes
     value: bytes
-    seen: Context | None
+    token: bytes
 
 
 class Minted(NamedTuple):
@@ -42,8 +43,10 @@ class Minted(NamedTuple):
     saw: frozenset[Dot]
 
 
-def context_in(token: bytes) -> Context:
-    return records.decode_context(token[_TOKEN_HEAD:])
+def told_by(token: bytes) -> tuple[Context, Dot | None]:
+    """What a token has seen, and the one write that it stands for besides."""
+    own = own_dot(token)
+    return records.decode_context(token[_TOKEN_HEAD + (DOT_BYTES if own else 0) :]), own
 
 
 class Oracle:
@@ -73,18 +76,18 @@ class Oracle:
         state = records.decode(record)
         dot = Dot(actor, state.context[actor])
         value = next(version.value for version in state.versions if version.dot == dot)
-        seen = self.asked[value].seen
+        token = self.asked[value].token
         here: Context = records.context_of(held) if held else {}
-        known = here if seen is None else join_contexts(here, seen)
+        seen, own = told_by(token) if token else (here, None)
+        known = join_contexts(here, seen)
         before = self.minted.setdefault(key, [])
         for other in before:
             assert other.dot != dot, f"two writes have the name {dot}"
             assert covers(known, other.dot) or not covers(state.context, other.dot), (
                 f"{value!r} claims to have seen {other.value!r}"
             )
-        may_replace = here if seen is None else seen
-        saw = frozenset(other.dot for other in before if covers(may_replace, other.dot))
-        before.append(Minted(dot, value, saw))
+        saw = {other.dot for other in before if covers(seen, other.dot) or other.dot == own}
+        before.append(Minted(dot, value, frozenset(saw)))
 
     def must_see(self, key: bytes) -> Context:
         """What a read of this row that starts now has to know."""
@@ -93,7 +96,9 @@ class Oracle:
     def on_put(self, asked: Asked, row_key: bytes, done: PutDone) -> None:
         """A write was acknowledged at QUORUM."""
         self.writes += 1
-        context = context_in(done.contexts[0])
+        context, own = told_by(done.contexts[0])
+        if own is not None:
+            context = join_contexts(context, {own.actor: own.time})
         known = self.acknowledged.get(row_key, {})
         self.acknowledged[row_key] = join_contexts(known, context)
         # A request that the network doubled was minted twice; this is the answer to one of them.

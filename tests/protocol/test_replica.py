@@ -170,6 +170,7 @@ def test_a_write_that_the_disk_refused_is_forgotten() -> None:
     actor = lone.home.actor
     assert actor != ACTOR
     assert lone.home.counters["amnesia"] == 1, "once for all that one bad disk refused"
+    lone.after(1.0)
     lone.durable()
     lone.put(b"next", ticket=3)
     assert set(lone.held().context) == {actor}

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from dynamokv.causality.versions import Context
 from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
 from dynamokv.wire.context import token_of
 from dynamokv.wire.keys import name_of
 from tests.protocol.cluster import Cluster
 from tests.protocol.fakes import Store
-from tests.protocol.oracle import Asked, Oracle, context_in
+from tests.protocol.oracle import Asked, Oracle
 from tests.protocol.process import Process
 
 FAULTS = ("drop", "duplicate", "reorder", "crash", "cut", "disk", "stop", "move", "lossy", "grow")
@@ -98,9 +97,8 @@ class Workload:
         if user is None:
             return
         token = self.random.choice([b"", *self.tokens[key][-4:]])
-        seen: Context | None = context_in(token) if token else None
         self.puts += 1
-        asked = Asked(key, b"v%d" % self.puts, seen)
+        asked = Asked(key, b"v%d" % self.puts, token)
         self.oracle.asked[asked.value] = asked
         contexts = [token] if token else []
         request = m.PutRequest(

@@ -240,3 +240,10 @@ def test_members_are_members(members: object) -> None:
 def test_a_record_that_exists_is_valid() -> None:
     with pytest.raises(ValueError, match="node_id"):
         Member(NodeId(b"short"), "a:1", "", 1)
+
+
+def test_a_newcomer_that_is_given_up_leaves_no_trace_but_the_epoch() -> None:
+    before = ring(2)
+    filling = before.with_member(member(2), filling=True)
+    after = filling.abandoned()
+    assert after == replace(before, epoch=before.epoch + 2)
