@@ -241,10 +241,9 @@ class Driver:
         once when it is its own address that asks, under a new id."""
         newcomer = topology.change
         assert newcomer is not None
-        if home.is_up(newcomer):
+        # A link proves that somebody listens at an address; who asks from there is that somebody.
+        if holder is None and home.is_up(newcomer):
             self.silent_since = None
-            if holder is not None:
-                return _no(origin, JoinReason.DUPLICATE, _taken(holder))
             return _no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled")
         now = home.clock.monotonic()
         if self.silent_since is None:

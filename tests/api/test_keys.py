@@ -30,24 +30,28 @@ BAD_KEYS: list[tuple[object, type[InvalidKey], str]] = [
 @pytest.mark.parametrize(("key", "error", "message"), BAD_KEYS)
 def test_bad_keys(kv: Store, key: object, error: type[InvalidKey], message: str) -> None:
     bad: str = key  # type: ignore[assignment]
-    for store in (kv, kv.bucket("b")):
-        for call in (
-            lambda: store.get(bad),
-            lambda: store.get(bad, consistency="ONE"),
-            lambda: store.read(bad),
-            lambda: store.put(bad, 1),
-            lambda: store.delete(bad),
-            lambda: store.update(bad, lambda value: value),
-            lambda: store[bad],
-            lambda: bad in store,
-        ):
-            with pytest.raises(error, match=message) as caught:
-                call()
-            assert type(caught.value) is error
-        with pytest.raises(error):
-            store[bad] = 1
-        with pytest.raises(error):
-            del store[bad]
+    refuses(kv, bad, error, message)
+    refuses(kv.bucket("b"), bad, error, message)
+
+
+def refuses(
+    store: Store | dynamokv.Bucket, bad: str, error: type[InvalidKey], message: str
+) -> None:
+    for call in (
+        lambda: store.get(bad),
+        lambda: store.get(bad, consistency="ONE"),
+        lambda: store.read(bad),
+        lambda: store.put(bad, 1),
+        lambda: store.delete(bad),
+        lambda: store.update(bad, lambda value: value),
+        lambda: store[bad],
+        lambda: bad in store,
+        lambda: store.__setitem__(bad, 1),
+        lambda: store.__delitem__(bad),
+    ):
+        with pytest.raises(error, match=message) as caught:
+            call()
+        assert type(caught.value) is error
 
 
 @pytest.mark.parametrize("key", ["k", "k" * 1024, "ä" * 512, "\0", " ", "a/b:c", b"\xff\xfe\0"])

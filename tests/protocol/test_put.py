@@ -278,4 +278,3 @@ def names_of(count: int) -> list[bytes]:
 
 def only_replicate(effects: list[e.Effect]) -> m.Replicate:
     return next(iter(sent(m.Replicate, effects).values()))
-

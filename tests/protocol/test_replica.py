@@ -58,7 +58,9 @@ def test_what_is_known_already_is_acknowledged_by_the_log_as_well() -> None:
         e.Write(
             [],
             e.Send(lone.peers[1], m.Replicated(8)),
-            e.Send(lone.peers[1], m.Refused(8, RefusedReason.STORAGE, "the disk refused the write")),
+            e.Send(
+                lone.peers[1], m.Refused(8, RefusedReason.STORAGE, "the disk refused the write")
+            ),
         )
     ]
     assert [x.message.id for x in of(e.Send, lone.durable())] == [7, 8]
