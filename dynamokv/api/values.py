@@ -2,9 +2,9 @@
 
 Carried: ``None``, ``bool``, ``int``, ``float``, ``str``, ``bytes``, ``list``, ``dict``, and
 ``set``, ``datetime`` (with a time zone), ``date``, ``Decimal`` and ``UUID``. A tuple comes back as
-a list (in a set as a tuple), a frozenset as a set, an IntEnum or StrEnum as its value. Nothing in
-the stored bytes can build any other object: what is not on the list is refused on both ways, and
-pickle is never used.
+a list (in a set as a tuple), a frozenset as a set, an IntEnum or StrEnum as its value, a Decimal
+that is no finite number as a float. Nothing in the stored bytes can build any other object: what is
+not on the list is refused on both ways, and pickle is never used.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ class Lifecycle:
         elif topology.epoch < home.epoch:
             # Its sender may have nobody else to learn the newer one from.
             return [Send(peer, m.TopologyReply(0, self.topology_for(peer)))]
-        elif topology.member(home.node_id) is None:
+        elif not self.ready and topology.member(home.node_id) is None:
             return self._start_over(topology)
         if not topology.context_key:
             return []
@@ -155,7 +155,6 @@ class Lifecycle:
         """The ring gave this newcomer up before it was filled: look for a place again."""
         home = self.home
         assert home.topology is not None
-        assert not self.ready, "a member that serves is never taken out of the record"
         links = [mb.node_id for mb in home.topology.members if mb.node_id != home.node_id]
         home.topology, home.epoch, self.fill = None, 0, None
         self.seeker = Seeker(home, home.clock.monotonic())

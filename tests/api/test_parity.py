@@ -71,16 +71,16 @@ def test_constructors_and_shortcuts_agree(made: Any, shortcut: Any, kind: str) -
 
 
 def test_only_members_and_clients_can_be_closed() -> None:
-    for kind in (dynamokv.Node, dynamokv.Client):
-        assert {"close", "__enter__", "__exit__"} <= set(dir(kind))
-    for kind in (dynamokv.AsyncNode, dynamokv.DistributedKVStore):
-        assert {"aclose", "__aenter__", "__aexit__"} <= set(dir(kind))
-    for kind in (dynamokv.Bucket, dynamokv.AsyncBucket):
-        assert not {"close", "aclose"} & set(dir(kind))
+    for blocking in (dynamokv.Node, dynamokv.Client):
+        assert {"close", "__enter__", "__exit__"} <= set(dir(blocking))
+    for asynchronous in (dynamokv.AsyncNode, dynamokv.DistributedKVStore):
+        assert {"aclose", "__aenter__", "__aexit__"} <= set(dir(asynchronous))
+    for bucket in (dynamokv.Bucket, dynamokv.AsyncBucket):
+        assert not {"close", "aclose"} & set(dir(bucket))
 
 
 def test_only_blocking_faces_are_mappings() -> None:
-    for kind in BLOCKING:
-        assert {"__getitem__", "__setitem__", "__delitem__", "__contains__"} <= set(dir(kind))
-    for kind in ASYNC:
-        assert not {"__getitem__", "__setitem__", "__delitem__"} & set(dir(kind))
+    for blocking in BLOCKING:
+        assert {"__getitem__", "__setitem__", "__delitem__", "__contains__"} <= set(dir(blocking))
+    for asynchronous in ASYNC:
+        assert not {"__getitem__", "__setitem__", "__delitem__"} & set(dir(asynchronous))

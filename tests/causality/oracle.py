@@ -39,7 +39,10 @@ Step = tuple[int, int, int, int]
 """Which operation, where, on what, and how far the clock went; any integers make a valid step."""
 
 
-STEPS = st.tuples(st.integers(0, 15), st.integers(0, 3), st.integers(0, 63), st.integers(0, 5))
+OPERATIONS = 18
+STEPS = st.tuples(
+    st.integers(0, OPERATIONS - 1), st.integers(0, 3), st.integers(0, 63), st.integers(0, 5)
+)
 
 
 class View(NamedTuple):
@@ -74,25 +77,36 @@ class World:
         self.replicas = [BLANK] * replicas
         self.actors = [actor(next(self._names)) for _ in range(replicas)]
         self.views = [BLANK]
+        self.receipts = [(BLANK, -1)]
         self.used: list[Context] = []
+        self.replaced: set[Dot] = set()
         self.counts: Counter[str] = Counter()
 
-    def put(self, at: int, client: View | None, gap: int) -> View:
-        """A write at a replica by a client that read ``client``; ``None`` stands for a put without
-        context."""
+    def put(self, at: int, client: View | None, gap: int, own: int = -1) -> View:
+        """A write at a replica by a client that read ``client``, and then wrote event ``own`` if
+        there is one; ``None`` stands for a put without context.
+
+        A replica that never heard of ``own`` cannot say that it was replaced: there both stay.
+        """
         mine = self.replicas[at]
         context = None if client is None else client.state.context
+        before = None if own < 0 else self.events[own].dot
         name = self.actors[at]
         above = max(mine.state.context.get(name, 0), (context or {}).get(name, 0))
         dot = Dot(name, above + gap)
         new = len(self.events)
         self.used.append(mine.state.context if context is None else context)
-        self.events.append(Event(dot, mine.seen if client is None else client.seen))
-        seen = mine.seen | (0 if client is None else client.seen) | 1 << new
+        if before is not None:
+            self.replaced.add(before)
+        saw = mine.seen if client is None else client.seen
+        self.events.append(Event(dot, saw | (mine.seen & 1 << own if own >= 0 else 0)))
         deleted = new % 5 == 4
         version = Version(dot, b"" if deleted else b"%d" % new, deleted)
+        if client is not None:
+            self.receipts.append((client, new))
         self.counts["put"] += 1
-        return self._settle(at, View(update(mine.state, context, version), seen))
+        state = update(mine.state, context, version, before)
+        return self._settle(at, View(state, mine.seen | saw | 1 << new))
 
     def deliver(self, at: int, view: View) -> View:
         """A replica gets somebody's state, of now or of long ago."""
@@ -116,7 +130,7 @@ class World:
         at = where % len(self.replicas)
         view = self.views[what % len(self.views)]
         apart = GAPS[gap % len(GAPS)]
-        match operation % 16:
+        match operation % OPERATIONS:
             case 0 | 1 | 2:
                 self.put(at, None, apart)
             case 3 | 4:
@@ -127,11 +141,14 @@ class World:
                 self.put(at, view, apart)
             case 9:
                 self.put(at, BLANK, apart)
-            case 10 | 11 | 12:
+            case 10 | 11:
+                client, own = self.receipts[what % len(self.receipts)]
+                self.put(at, client, apart, own)
+            case 12 | 13 | 14:
                 self.deliver(at, self.replicas[what % len(self.replicas)])
-            case 13:
+            case 15:
                 self.deliver(at, view)
-            case 14:
+            case 16:
                 self.views.append(self.join(view, self.replicas[at]))
             case _:
                 self.restore(at, view)

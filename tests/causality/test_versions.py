@@ -134,6 +134,27 @@ def test_a_context_replaces_what_it_has_seen_and_what_the_coordinator_has_not() 
     assert dots(join(after, elsewhere)) == [(A, 5), (A, 8)]
 
 
+def test_a_writer_that_goes_on_from_its_receipt_replaces_its_own_write_alone() -> None:
+    """Its write was kept beside a sibling by the same actor, which it has never seen. A context
+    that covered the one would cover the other, so its own dot stands apart."""
+    first = update(EMPTY, None, write(A, 10))
+    sibling = update(first, first.context, write(A, 20))
+    mine = update(sibling, first.context, write(A, 30))
+    assert dots(mine) == [(A, 20), (A, 30)]
+
+    after = update(mine, first.context, write(A, 40), Dot(A, 30))
+    assert dots(after) == [(A, 20), (A, 40)]
+    assert join(after, mine) == join(mine, after) == after
+
+
+def test_a_coordinator_that_never_heard_of_the_own_write_keeps_both() -> None:
+    """It cannot write into its context what it knows of one dot only. The next read sees both."""
+    mine = update(EMPTY, {}, write(A, 30))
+    after = update(EMPTY, {}, write(B, 40), Dot(A, 30))
+    assert after.context == {B: 40}
+    assert dots(join(after, mine)) == [(A, 30), (B, 40)]
+
+
 def test_siblings_of_one_actor_overwrite_one_by_one() -> None:
     """Gaps in its times, and both versions under its name: what lists of counters get wrong."""
     first = update(EMPTY, {}, write(A, 1000))
@@ -148,23 +169,28 @@ def test_siblings_of_one_actor_overwrite_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("replicas", [1, 3])
-def test_two_clients_never_make_a_third_sibling(replicas: int) -> None:
-    """Ten thousand rounds of read and write, in any interleaving: the case in which plain version
-    vectors make siblings without end."""
+@pytest.mark.parametrize("reads", [True, False])
+def test_two_clients_never_make_a_third_sibling(replicas: int, reads: bool) -> None:
+    """Ten thousand rounds of read and write, or of writes that go on from their receipts, in any
+    interleaving: the case in which plain version vectors make siblings without end."""
     random = Random(replicas)
     actors = [A, B, C][:replicas]
     state, time, most = EMPTY, 0, 0
     contexts: dict[str, Context | None] = {"one": None, "other": None}
+    own: dict[str, Dot | None] = {"one": None, "other": None}
     rounds = dict.fromkeys(contexts, 0)
     while min(rounds.values()) < 10_000:
         client = random.choice(["one", "other"])
         seen = contexts[client]
         if seen is None:
-            contexts[client] = state.context
+            contexts[client], own[client] = state.context, None
             continue
         time += random.choice([1, 7, 1 << 21])
-        state = update(state, seen, write(random.choice(actors), time, client.encode()))
-        contexts[client] = None
+        version = write(random.choice(actors), time, client.encode())
+        state = update(state, seen, version, own[client])
+        own[client] = version.dot
+        if reads:
+            contexts[client] = None
         rounds[client] += 1
         most = max(most, len(state.versions))
         assert len(state.context) <= replicas

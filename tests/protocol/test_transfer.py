@@ -195,11 +195,21 @@ def test_whole_without_one_that_is_down_when_a_majority_was_read() -> None:
     assert sent(m.Filled, lone.after(0.11))
 
 
-def test_not_whole_while_a_majority_is_missing() -> None:
+def test_whole_after_one_of_two_when_the_other_is_down() -> None:
+    """What a ring of two acknowledged at QUORUM is at both."""
     lone = newcomer(3)
     (peer, scan), other = first_questions(lone).items()
     answer(lone, peer, page(scan, END))
     lone.step(e.PeerDown(other[0]))
+    assert sent(m.Filled, lone.after(0.11))
+
+
+def test_not_whole_while_more_than_half_are_missing() -> None:
+    lone = newcomer(4)
+    (peer, scan), *others = first_questions(lone).items()
+    answer(lone, peer, page(scan, END))
+    for other in others:
+        lone.step(e.PeerDown(other[0]))
     assert sent(m.Filled, lone.after(0.11)) == {}
 
 
