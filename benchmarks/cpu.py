@@ -1,7 +1,7 @@
 """CPU time of processes, from /proc. Linux only.
 
 What a process uses depends less on who else wants the CPU than latencies and rates do. It is not
-immune: neighbours share caches and, as hyperthreads, the core itself.
+immune: neighbours share caches, and virtual machines share cores.
 """
 
 from __future__ import annotations

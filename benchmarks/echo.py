@@ -3,7 +3,7 @@
 ``BlockingEcho``  DEALER and ROUTER with plain ``send`` and ``recv``: the fastest round trip that
                   pyzmq makes.
 ``AsyncioEcho``   the same sockets with ``add_reader`` on an event loop, at both ends: the fastest
-                  that a library on asyncio can be, whatever it carries.
+                  that a library can be which drives ZeroMQ from asyncio, whatever it carries.
 
 As a script, the other end: it prints its port, and ends with its standard input.
 """

@@ -4,6 +4,7 @@ and their results as rows."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,11 @@ def run(*, quick: bool) -> list[Row]:
         command = [sys.executable, "-m", "pytest", FOLDER, "--benchmark-only", "--benchmark-quiet"]
         command += ["--benchmark-disable-gc", f"--benchmark-json={found}", "-q"]
         command += ["-p", "no:cacheprovider", *(QUICK if quick else ())]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        # What a pytest around this one was told (workers, options) is not meant for this one.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+        done = subprocess.run(
+            command, cwd=ROOT, env=inherited, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise PiecesFailed(done.stdout + done.stderr)
         return [_row(entry) for entry in json.loads(found.read_bytes())["benchmarks"]]

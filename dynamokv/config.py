@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
@@ -25,6 +24,22 @@ from typing import Any, TypeVar
 
 from dynamokv import limits
 from dynamokv.errors import ConfigError, UsageError
+from dynamokv.parsing import (
+    address,
+    addresses,
+    check_address,
+    check_name,
+    check_range,
+    consistency,
+    durability,
+    flag,
+    integer,
+    number,
+    optional_address,
+    optional_text,
+    path,
+    text,
+)
 from dynamokv.ports import Serializer, StorageEngine
 from dynamokv.types import Consistency, Durability
 
@@ -131,27 +146,27 @@ class NodeConfig:
 
     def __post_init__(self) -> None:
         _settle(self, _NODE_PARSERS)
-        _check_address("address", self.address, port_zero=True)
+        check_address("address", self.address, port_zero=True)
         if self.advertise is not None:
-            _check_address("advertise", self.advertise)
+            check_address("advertise", self.advertise)
         for seed in self.seeds:
-            _check_address("seeds", seed)
-        _check_name("cluster", self.cluster)
+            check_address("seeds", seed)
+        check_name("cluster", self.cluster)
         if self.zone is not None:
-            _check_name("zone", self.zone)
-        _check_range("weight", self.weight, 1, 100)
-        _check_range("fsync_interval", self.fsync_interval, 0.001, 60.0)
-        _check_range("request_timeout", self.request_timeout, 0.001, 3600.0)
-        _check_range("hedge_after", self.hedge_after, 0.001, 3600.0)
-        _check_range("partitions", self.partitions, 1, limits.PARTITIONS_MAX)
+            check_name("zone", self.zone)
+        check_range("weight", self.weight, 1, 100)
+        check_range("fsync_interval", self.fsync_interval, 0.001, 60.0)
+        check_range("request_timeout", self.request_timeout, 0.001, 3600.0)
+        check_range("hedge_after", self.hedge_after, 0.001, 3600.0)
+        check_range("partitions", self.partitions, 1, limits.PARTITIONS_MAX)
         if self.partitions & (self.partitions - 1):
             raise ConfigError(f"partitions must be a power of two, not {self.partitions}")
-        _check_range("n", self.n, 1, limits.REPLICAS_MAX)
-        _check_range("expect_members", self.expect_members, 1, limits.MEMBERS_MAX)
-        _check_range("sibling_cap", self.sibling_cap, 1, 10_000)
-        _check_range("max_clock_drift", self.max_clock_drift, 0.1, 3600.0)
-        _check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
-        _check_range("log_bytes_max", self.log_bytes_max, 4 * limits.KiB, 1 << 40)
+        check_range("n", self.n, 1, limits.REPLICAS_MAX)
+        check_range("expect_members", self.expect_members, 1, limits.MEMBERS_MAX)
+        check_range("sibling_cap", self.sibling_cap, 1, 10_000)
+        check_range("max_clock_drift", self.max_clock_drift, 0.1, 3600.0)
+        check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
+        check_range("log_bytes_max", self.log_bytes_max, 4 * limits.KiB, 1 << 40)
         if (
             self.consistency not in (Consistency.QUORUM, Consistency.ALL)
             and self.consistency > self.n
@@ -212,10 +227,10 @@ class ClientConfig:
                 "nodes is empty: give the address of at least one member, as 'host:port'"
             )
         for node in self.nodes:
-            _check_address("nodes", node)
-        _check_name("cluster", self.cluster)
-        _check_range("request_timeout", self.request_timeout, 0.001, 3600.0)
-        _check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
+            check_address("nodes", node)
+        check_name("cluster", self.cluster)
+        check_range("request_timeout", self.request_timeout, 0.001, 3600.0)
+        check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
 
     @classmethod
     def load(cls, source: ClientConfig | str | Path | None = None, **explicit: Any) -> ClientConfig:
@@ -298,117 +313,31 @@ def _settle(config: NodeConfig | ClientConfig, parsers: Mapping[str, Callable[[A
             raise ConfigError(f"{name}={value!r} is not valid: {error}") from error
 
 
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{name} must be between {low} and {high}, not {value}")
-
-
-def _check_name(name: str, value: str) -> None:
-    if not 0 < len(value.encode("utf-8", "surrogatepass")) <= limits.BUCKET_NAME_BYTES_MAX:
-        raise ConfigError(
-            f"{name} must have 1 to {limits.BUCKET_NAME_BYTES_MAX} bytes, not {value!r}"
-        )
-
-
-def _check_address(name: str, value: str, *, port_zero: bool = False) -> None:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdecimal() or not (0 if port_zero else 1) <= int(port) <= 65_535:
-        raise ConfigError(f"{name} must be 'host:port', not {value!r}")
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, (bool, float)):
-        raise TypeError("a whole number is needed")
-    return int(value)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool):
-        raise TypeError("a number is needed")
-    return float(value)
-
-
-def _flag(value: Any) -> bool:
-    if isinstance(value, str) and value.lower() in ("1", "true", "yes", "on"):
-        return True
-    if isinstance(value, str) and value.lower() in ("0", "false", "no", "off"):
-        return False
-    if isinstance(value, bool):
-        return value
-    raise TypeError("true or false is needed")
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("text is needed")
-    value.encode()  # raises a ValueError for what is no text
-    return value
-
-
-def _optional_text(value: Any) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _address(value: Any) -> str:
-    # One spelling for loopback, because a member recognises its own address in the list of seeds.
-    return re.sub("^localhost:", "127.0.0.1:", _text(value).strip())
-
-
-def _optional_address(value: Any) -> str | None:
-    return None if value is None else _address(value)
-
-
-def _addresses(value: Any) -> tuple[str, ...]:
-    parts = value.split(",") if isinstance(value, str) else list(value)
-    return tuple(_address(part) for part in parts if _address(part))
-
-
-def _path(value: Any) -> Path | None:
-    return None if value is None else Path(value)
-
-
-def _durability(value: Any) -> Durability:
-    if isinstance(value, Durability):
-        return value
-    try:
-        return Durability(_text(value).lower())
-    except ValueError:
-        raise ValueError("it must be 'fsync', 'interval' or 'os'") from None
-
-
-def _consistency(value: Any) -> int:
-    if isinstance(value, str) and value.isdecimal():
-        value = int(value)
-    if value == Consistency.QUORUM or value == Consistency.ALL:
-        return int(value)
-    return Consistency.parse(value)
-
-
 _SHARED_PARSERS: dict[str, Callable[[Any], Any]] = {
-    "cluster": _text,
-    "consistency": _consistency,
-    "request_timeout": _number,
-    "in_flight_max": _integer,
+    "cluster": text,
+    "consistency": consistency,
+    "request_timeout": number,
+    "in_flight_max": integer,
 }
-_CLIENT_PARSERS: dict[str, Callable[[Any], Any]] = {**_SHARED_PARSERS, "nodes": _addresses}
+_CLIENT_PARSERS: dict[str, Callable[[Any], Any]] = {**_SHARED_PARSERS, "nodes": addresses}
 _NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
     **_SHARED_PARSERS,
-    "address": _address,
-    "advertise": _optional_address,
-    "seeds": _addresses,
-    "data_dir": _path,
-    "zone": _optional_text,
-    "weight": _integer,
-    "insecure": _flag,
-    "durability": _durability,
-    "fsync_interval": _number,
-    "hedge_after": _number,
-    "partitions": _integer,
-    "n": _integer,
-    "expect_members": _integer,
-    "sibling_cap": _integer,
-    "max_clock_drift": _number,
-    "log_bytes_max": _integer,
+    "address": address,
+    "advertise": optional_address,
+    "seeds": addresses,
+    "data_dir": path,
+    "zone": optional_text,
+    "weight": integer,
+    "insecure": flag,
+    "durability": durability,
+    "fsync_interval": number,
+    "hedge_after": number,
+    "partitions": integer,
+    "n": integer,
+    "expect_members": integer,
+    "sibling_cap": integer,
+    "max_clock_drift": number,
+    "log_bytes_max": integer,
 }
 _OTHER_FACE_FIELDS = {f.name for cls in (NodeConfig, ClientConfig) for f in fields(cls)}
 """A file or an environment may serve a member and a client of one application; each takes the

@@ -36,7 +36,7 @@ class ClientNode:
         self._handlers: dict[type[Any], Callable[[Any], list[Effect]]] = {
             e.Request: self._on_request,
             e.Received: self._on_received,
-            e.Forget: self._on_forget,
+            e.Forget: lambda event: self.table.forget(event.ticket),
             e.PeerUp: self._on_peer_up,
             e.PeerDown: self._on_peer_down,
             e.Undelivered: self._on_undelivered,
@@ -71,10 +71,6 @@ class ClientNode:
         deadline = now + event.message.budget_ms / 1000
         operation = ForwardOp(self.table.new_id(), origin, event.message, deadline)
         return self.table.start(operation, now)
-
-    def _on_forget(self, event: e.Forget) -> list[Effect]:
-        self.table.forget(event.ticket)
-        return []
 
     def _on_received(self, event: e.Received) -> list[Effect]:
         peer, message = event

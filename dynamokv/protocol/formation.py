@@ -15,7 +15,8 @@ Rules:
       waits until this one holds everything (``change`` in the record). Beyond ``n`` members,
       partitions would have to move between owners, and this version
       does not move them: it refuses. Start such a ring with ``expect_members``.
-    - A newcomer that is gone before it was filled loses its place to the next that asks.
+    - A newcomer that is gone before it was filled loses its place to the next that asks. So until
+      then its acknowledgements do not count where a quorum could need them (``home.uncounted``).
     - A decision is durable before anyone hears of it.
     - An id that is known and asks again has a new address; but while its old address answers, there
       are two of it, from a copied data directory, and the second is refused.

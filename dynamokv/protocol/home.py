@@ -79,6 +79,7 @@ class Home:
         self.scans: dict[bytes, list[bytes]] = {}
         self.amnesia = False
         self.writable = True
+        self.uncounted: NodeId | None = None
         self.counters: Counter[str] = Counter()
         self.lags_ms: deque[int] = deque(maxlen=LAG_SAMPLES)
         self._seed = 0
@@ -94,6 +95,10 @@ class Home:
         self.owners = placement.owners
         # Who is primary differs between partitions of the same owners, and concerns no request.
         self._owners = tuple(tuple(sorted(owners)) for owners in placement.owners)
+        # A newcomer may still go, and take its copies along; so a quorum must be one without it.
+        # Beside an odd number of others, every quorum is: the majority of all is one more.
+        others = len(topology.members) - 1
+        self.uncounted = topology.change if others % 2 == 0 else None
         self._seed = topology.seed
         self._shift = partition_shift(topology.partitions)
         self._prefixes = tuple(row_keys.row_key(p, b"") for p in range(topology.partitions))

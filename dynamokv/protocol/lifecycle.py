@@ -23,10 +23,11 @@ from dynamokv import limits
 from dynamokv.causality.hlc import time_at
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Origin, Send
-from dynamokv.protocol.formation import Driver, Seeker, join_request, store
+from dynamokv.protocol.formation import Driver, Seeker, store
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.identity import Identity
-from dynamokv.protocol.transfer import Fill
+from dynamokv.protocol.moving import Move
+from dynamokv.protocol.transfer import Newcomer
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.types import NodeId
 from dynamokv.wire import keys as row_keys
@@ -42,14 +43,12 @@ class Lifecycle:
         self.home = home
         self.driver = Driver()
         self.seeker: Seeker | None = None
-        self.fill: Fill | None = None
+        self.move = Move(home, self.driver)
+        self.newcomer = Newcomer(home, new_id)
         self.ready = False
         self._stored_topology = stored_topology
-        self._new_id = new_id
         self._identified = False
         self._raising = False
-        self._old_place: tuple[bytes, float] | None = None
-        self._seed_links: list[bytes] = []
 
     def start(self) -> list[Effect]:
         """The first effects: make this life durable, and find the way back, or in."""
@@ -68,9 +67,7 @@ class Lifecycle:
             effects.append(self.identity())
         if self.seeker is not None:
             return effects + (self.seeker.tick(self.home, now) if self._identified else [])
-        if self.fill is not None:
-            effects += self._continue_fill(self.fill)
-        return effects + self._correct_address(now)
+        return effects + self.newcomer.tick() + self.move.tick(now)
 
     def identity(self, *, clean: bool = False) -> Effect:
         """Make durable who this node is; ``clean`` is its last word."""
@@ -101,14 +98,13 @@ class Lifecycle:
         return [self.identity(), e.Report("storage", "WARNING", text)]
 
     def _become_ready(self) -> list[Effect]:
-        if self.ready or not self._identified or self.fill is not None:
+        if self.ready or not self._identified or self.newcomer.fill is not None:
             return []
         mine = self._mine()
         if mine is None or mine.address != self.home.settings.address:
             return []
         self.ready = True
-        links, self._seed_links = self._seed_links, []
-        return [*(e.Disconnect(link) for link in links), e.Ready()]
+        return [*self.move.arrived(), e.Ready()]
 
     def _mine(self) -> Member | None:
         """This node, as the ring knows it."""
@@ -156,7 +152,7 @@ class Lifecycle:
         home = self.home
         assert home.topology is not None
         links = [mb.node_id for mb in home.topology.members if mb.node_id != home.node_id]
-        home.topology, home.epoch, self.fill = None, 0, None
+        home.topology, home.epoch, self.newcomer.fill = None, 0, None
         self.seeker = Seeker(home, home.clock.monotonic())
         effects: list[Effect] = [e.Disconnect(link) for link in links]
         return effects + self.seeker.connect() + self.seeker.on_topology(home, topology)
@@ -177,10 +173,7 @@ class Lifecycle:
             for peer, address in new.items()
             if peer != home.node_id and old.get(peer) != address
         ]
-        if topology.change != home.node_id:
-            self.fill = None
-        elif self.fill is None:
-            self.fill = Fill(home, self._new_id)
+        self.newcomer.settle(topology)
         return effects + self._become_ready()
 
     def on_topology_stored(self, event: e.TopologyStored) -> list[Effect]:
@@ -222,82 +215,3 @@ class Lifecycle:
         if message.reason in (m.JoinReason.DUPLICATE, m.JoinReason.MISMATCH):
             return [e.JoinFailed(message.reason, message.detail)]
         return []
-
-    def _correct_address(self, now: float) -> list[Effect]:
-        """This node came back at another address than the record says: have it put right."""
-        home, mine = self.home, self._mine()
-        assert home.topology is not None
-        if mine is None or mine.address == home.settings.address or self.driver.deciding:
-            return []
-        driver = home.topology.members[0].node_id
-        if driver != home.node_id:
-            # Nobody knows where to tell this node anything, not even that the driver has moved too.
-            question = m.TopologyRequest(0, home.settings.cluster)
-            others = [mb.node_id for mb in home.topology.members if mb is not mine]
-            effects = [Send(driver, join_request(home)), *(Send(peer, question) for peer in others)]
-            return effects + self._ask_seeds()
-        if self._old_place is None:
-            self._old_place = (mine.address.encode(), now + limits.FOUND_GRACE_SECONDS)
-            return [e.Connect(self._old_place[0], mine.address)]
-        link, silent_until = self._old_place
-        if now < silent_until:
-            return []
-        self.driver.deciding = True
-        moved = Member(mine.node_id, home.settings.address, mine.zone, mine.weight)
-        return [e.Disconnect(link), store(home.topology.with_member(moved))]
-
-    def _ask_seeds(self) -> list[Effect]:
-        """All may have moved, and then nobody is left at any address that this node remembers. The
-        seeds are what people say of today."""
-        home = self.home
-        seeds = [seed for seed in home.settings.seeds if seed != home.settings.address]
-        effects: list[Effect] = []
-        if not self._seed_links:
-            self._seed_links = [seed.encode() for seed in seeds]
-            effects += [e.Connect(seed.encode(), seed) for seed in seeds]
-        return effects + [Send(link, join_request(home)) for link in self._seed_links]
-
-    # --- the newcomer's copy ----------------------------------------------------------------------
-
-    def _continue_fill(self, fill: Fill) -> list[Effect]:
-        home = self.home
-        if fill.whole(home):
-            assert home.topology is not None
-            return [Send(home.topology.members[0].node_id, m.Filled(0, home.epoch))]
-        return fill.ask(home)
-
-    def on_scanned(self, peer: bytes, message: m.Scanned) -> list[Effect]:
-        """A page of the copy came."""
-        if self.fill is None:
-            return []
-        try:
-            return self.fill.on_page(self.home, peer, message)
-        except ValueError as error:
-            self.home.counters["poison_records"] += 1
-            return [e.Report("transfer", "ERROR", f"damaged page from {peer.hex()}: {error}")]
-
-    def on_page_stored(self, event: e.PageStored) -> list[Effect]:
-        """A page of the copy is durable."""
-        if self.fill is None:
-            return []
-        self.fill.on_stored(event.peer, event.next)
-        return self._continue_fill(self.fill) if event.next is not None else []
-
-    def on_peer_up(self) -> list[Effect]:
-        """A member can be reached: the copy may go on."""
-        return self.fill.ask(self.home) if self.fill is not None else []
-
-    def on_link_up(self, link: bytes) -> list[Effect]:
-        """Something answers at an address that is no member's."""
-        if self._old_place is None or link != self._old_place[0]:
-            return []
-        text = (
-            f"something answers at {link.decode()}, the address of this member in the ring: this "
-            "data directory is a copy of its own, and one identity cannot run twice"
-        )
-        return [e.JoinFailed(m.JoinReason.DUPLICATE, text)]
-
-    def on_peer_lost(self, peer: bytes) -> None:
-        """A peer cannot be reached: its page will not come."""
-        if self.fill is not None:
-            self.fill.on_lost(peer)

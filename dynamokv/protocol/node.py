@@ -42,7 +42,7 @@ class Node:
         self._next_upkeep = 0.0
         self._handlers: dict[type[Any], _Handler] = {
             e.Request: lambda event: self._coordinate(Origin(e.LOCAL, event.ticket), event.message),
-            e.Forget: self._on_forget,
+            e.Forget: lambda event: table.forget(event.ticket),
             e.Received: self._on_received,
             e.PeerUp: self._on_peer_up,
             e.PeerDown: self._on_peer_down,
@@ -51,7 +51,7 @@ class Node:
             e.WriteFailed: self._on_write_failed,
             e.TopologyStored: life.on_topology_stored,
             e.IdentityStored: life.on_identity_stored,
-            e.PageStored: life.on_page_stored,
+            e.PageStored: life.newcomer.on_stored,
             e.Tick: self._on_tick,
             e.Stop: lambda _: [life.identity(clean=True)],
         }
@@ -75,7 +75,7 @@ class Node:
             m.TopologyReply: lambda peer, message: life.adopt(message.topology, peer),
             m.JoinRequest: life.on_join_request,
             m.JoinAnswer: life.on_join_answer,
-            m.Scanned: life.on_scanned,
+            m.Scanned: life.newcomer.on_page,
             m.WrongCluster: self._on_wrong_cluster,
             m.StatusRequest: lambda peer, message: [e.Describe(peer, message.id)],
         }
@@ -144,10 +144,6 @@ class Node:
             operation = PutOp(self.table.new_id(), origin, request, now)
         return self.table.start(operation, now)
 
-    def _on_forget(self, event: e.Forget) -> list[Effect]:
-        self.table.forget(event.ticket)
-        return []
-
     def _on_write_failed(self, event: e.WriteFailed) -> list[Effect]:
         if self.home.writable:
             self.home.writable = False
@@ -215,25 +211,25 @@ class Node:
     def _on_peer_up(self, event: e.PeerUp) -> list[Effect]:
         home, peer = self.home, NodeId(event.peer)
         if home.topology is None or home.topology.member(peer) is None:
-            return self.life.on_link_up(peer)
+            return self.life.move.on_link_up(peer)
         home.up.add(peer)
         if peer in home.seen_up:
             home.returned[peer] = home.clock.monotonic()
         home.seen_up.add(peer)
-        return [Send(peer, m.Announce(home.topology.encode())), *self.life.on_peer_up()]
+        return [Send(peer, m.Announce(home.topology.encode())), *self.life.newcomer.on_peer_up()]
 
     def _on_peer_down(self, event: e.PeerDown) -> list[Effect]:
         peer = NodeId(event.peer)
         self.home.up.discard(peer)
         self.home.scans.pop(peer, None)
-        self.life.on_peer_lost(peer)
+        self.life.newcomer.on_peer_lost(peer)
         return self.table.peer_down(peer)
 
     def _on_undelivered(self, event: e.Undelivered) -> list[Effect]:
         message = event.message
         self.home.counters["undelivered"] += 1
         if type(message) is m.Scan:
-            self.life.on_peer_lost(event.peer)
+            self.life.newcomer.on_peer_lost(event.peer)
         if isinstance(message, (m.Replicate, m.Fetch, m.PutRequest, m.GetRequest)):
             return self.table.fail(message.id, event.peer, "unreachable", untouched=True)
         return []

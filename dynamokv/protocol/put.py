@@ -60,7 +60,8 @@ class PutOp:
         self.starts += 1
         if self.starts > limits.RESTARTS_MAX:
             return self._end(FailedCode.INDETERMINATE, "the topology kept changing")
-        self.tally = tally = Tally(owners, replicas_needed(self.request.level, len(owners)))
+        counted = [owner for owner in owners if owner != home.uncounted]
+        self.tally = tally = Tally(counted, replicas_needed(self.request.level, len(counted)))
         others: list[NodeId] = []
         for owner in owners:
             if owner in home.up and owner != home.node_id:

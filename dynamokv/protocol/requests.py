@@ -113,11 +113,12 @@ class RequestTable:
             effects += self.fail(id, peer, "connection lost", untouched=False)
         return effects
 
-    def forget(self, ticket: int) -> None:
+    def forget(self, ticket: int) -> list[Effect]:
         """The application stopped waiting."""
         id = self.by_ticket.get(ticket)
         if id is not None:
             self._drop(self.operations[id])
+        return []
 
     def expire(self, now: float) -> list[Effect]:
         """Give every request whose time has come its turn."""

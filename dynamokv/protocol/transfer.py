@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dynamokv import limits
-from dynamokv.protocol.effects import Effect, PageStored, Send, Write
+from dynamokv.protocol.effects import Effect, PageStored, Report, Send, Write
 from dynamokv.protocol.home import Home
+from dynamokv.ring.topology import Topology
 from dynamokv.types import NodeId
 from dynamokv.wire import keys as row_keys
-from dynamokv.wire.messages import Scan, Scanned
+from dynamokv.wire.messages import Filled, Scan, Scanned
 
 END = b""
 
@@ -86,3 +87,55 @@ class Fill:
         done = [peer for peer, source in self.sources.items() if source.cursor == END]
         enough = len(done) >= (len(self.sources) + 1) // 2
         return enough and all(peer in done for peer in self.sources if home.is_up(NodeId(peer)))
+
+
+class Newcomer:
+    """A member's way from its place in the ring to all that it should hold."""
+
+    def __init__(self, home: Home, new_id: Callable[[], int]) -> None:
+        self.home = home
+        self.fill: Fill | None = None
+        self._new_id = new_id
+
+    def settle(self, topology: Topology) -> None:
+        """A topology was taken over: it says whether this node is still being filled."""
+        if topology.change != self.home.node_id:
+            self.fill = None
+        elif self.fill is None:
+            self.fill = Fill(self.home, self._new_id)
+
+    def tick(self) -> list[Effect]:
+        """Go on: say that it is whole, or ask for more."""
+        home, fill = self.home, self.fill
+        if fill is None:
+            return []
+        if fill.whole(home):
+            assert home.topology is not None
+            return [Send(home.topology.members[0].node_id, Filled(0, home.epoch))]
+        return fill.ask(home)
+
+    def on_page(self, peer: bytes, message: Scanned) -> list[Effect]:
+        """A page of the copy came."""
+        if self.fill is None:
+            return []
+        try:
+            return self.fill.on_page(self.home, peer, message)
+        except ValueError as error:
+            self.home.counters["poison_records"] += 1
+            return [Report("transfer", "ERROR", f"damaged page from {peer.hex()}: {error}")]
+
+    def on_stored(self, event: PageStored) -> list[Effect]:
+        """A page of the copy is durable, or the disk refused it."""
+        if self.fill is None:
+            return []
+        self.fill.on_stored(event.peer, event.next)
+        return self.tick() if event.next is not None else []
+
+    def on_peer_up(self) -> list[Effect]:
+        """A member can be reached: the copy may go on."""
+        return self.fill.ask(self.home) if self.fill is not None else []
+
+    def on_peer_lost(self, peer: bytes) -> None:
+        """A peer cannot be reached: its page will not come."""
+        if self.fill is not None:
+            self.fill.on_lost(peer)

@@ -176,6 +176,8 @@ class ZeroMQTransport:
         for option, value in (
             (zmq.LINGER, 0),
             (zmq.SNDHWM, limits.SEND_QUEUE_FRAMES),
+            # No limit: libzmq aborts the process when a connection with heartbeats breaks while its
+            # input waits at this mark (issues 3937 and 4767 there). Senders are bounded instead.
             (zmq.RCVHWM, 0),
             (zmq.MAXMSGSIZE, limits.FRAME_BYTES_MAX),
             (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),

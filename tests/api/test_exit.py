@@ -89,8 +89,8 @@ SCRIPTS: dict[str, str] = {
         threading.Thread(target=work, daemon=True).start()
     """,
     "a member joined and left many times": """
-        for _ in range(5):
-            with dynamokv.join(data_dir=sys.argv[1]) as kv:
+        for number in range(5):
+            with dynamokv.join(data_dir=f"{sys.argv[1]}-{number}") as kv:
                 kv.put("a", 1)
     """,
 }  # fmt: skip

@@ -14,7 +14,7 @@ from dynamokv.protocol.effects import Effect, Event
 from dynamokv.protocol.home import Home, Settings
 from dynamokv.protocol.node import Node
 from dynamokv.ring.topology import Topology
-from dynamokv.types import Actor, Consistency
+from dynamokv.types import Actor, Consistency, NodeId
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.context import seal_of, token_of
@@ -46,51 +46,36 @@ def record(*dots: tuple[Actor, int, bytes], knows: Context | None = None) -> byt
     return records.encode(KeyState(tuple(versions), context))
 
 
-class Lone:
-    """Member ``number`` of a ring of ``count``, ready; the others are up unless ``up`` says less.
+class Bench:
+    """One node on its store, at its start.
 
     Attributes:
-        row: the row key of ``NAME``.
-        peers: the other members' ids, in the order of the record.
         last: the effects of the last step.
     """
 
     def __init__(
         self,
-        count: int = 3,
+        node_id: NodeId,
+        topology: Topology | None,
         *,
-        number: int = 0,
-        n: int = 3,
-        up: Iterable[int] | None = None,
-        topology: Topology | None = None,
         store: Store | None = None,
         **settings: Any,
     ) -> None:
-        self.topology = topology or rings.ring(count, n=n, partitions=8)
-        self.me = rings.node_id(number)
-        self.peers = [mb.node_id for mb in self.topology.members if mb.node_id != self.me]
+        self.me = node_id
         self.time = Time()
         self.store = store or Store()
-        address = {"address": rings.member(number).address, "cluster": "test"}
         self.home = Home(
-            node_id=self.me,
+            node_id=node_id,
             actor=ACTOR,
-            settings=Settings(**{**address, "n": n, "partitions": 8, **settings}),
+            settings=Settings(**{"cluster": "test", "partitions": 8, **settings}),
             reader=self.store,
             clock=Clock(self.time),
             rng=Random(0),
             hybrid=HybridClock(last=0, drift_max_ms=CLOCK_DRIFT_MAX_MS),
         )
-        self.node = Node(self.home, self.topology)
+        self.node = Node(self.home, topology)
         self.last: list[Effect] = []
         self._perform(self.node.start())
-        self.durable()
-        for peer in range(len(self.peers)) if up is None else up:
-            self.step(e.PeerUp(self.peers[peer]))
-        self.step(e.Tick())
-        self.row = self.home.locate(NAME)[0]
-
-    # --- what goes in -----------------------------------------------------------------------------
 
     def step(self, event: Event) -> list[Effect]:
         return self._perform(self.node.step(event))
@@ -112,6 +97,48 @@ class Lone:
         """A tick, when so much time has passed."""
         self.time.now_us += round(seconds * 1_000_000)
         return self.step(e.Tick())
+
+    def _perform(self, effects: list[Effect]) -> list[Effect]:
+        done = list(effects)
+        for effect in effects:
+            if type(effect) is e.Write:
+                self.store.write(effect)
+            elif type(effect) is e.Again:
+                done += self.step(effect.event)
+        self.last = done
+        return done
+
+
+class Lone(Bench):
+    """Member ``number`` of a ring of ``count``, ready; the others are up unless ``up`` says less.
+
+    Attributes:
+        row: the row key of ``NAME``.
+        peers: the other members' ids, in the order of the record.
+    """
+
+    def __init__(
+        self,
+        count: int = 3,
+        *,
+        number: int = 0,
+        n: int = 3,
+        up: Iterable[int] | None = None,
+        topology: Topology | None = None,
+        **settings: Any,
+    ) -> None:
+        self.topology = topology or rings.ring(count, n=n, partitions=8)
+        me = rings.member(number)
+        self.peers = [mb.node_id for mb in self.topology.members if mb.node_id != me.node_id]
+        given = {"address": me.address, "n": n, **settings}
+        super().__init__(me.node_id, self.topology, **given)
+        self.durable()
+        for peer in range(len(self.peers)) if up is None else up:
+            self.step(e.PeerUp(self.peers[peer]))
+        self.step(e.Tick())
+        self.row = self.home.locate(NAME)[0]
+
+    # --- what goes in -----------------------------------------------------------------------------
 
     def put(
         self,
@@ -157,16 +184,6 @@ class Lone:
         """The context of this record, as a client holds it."""
         key = self.home.locate(name)[0]
         return token_of(seen, seal_of(records.context_bytes(seen), key, rings.CONTEXT_KEY))
-
-    def _perform(self, effects: list[Effect]) -> list[Effect]:
-        done = list(effects)
-        for effect in effects:
-            if type(effect) is e.Write:
-                self.store.write(effect)
-            elif type(effect) is e.Again:
-                done += self.step(effect.event)
-        self.last = done
-        return done
 
 
 def put_request(

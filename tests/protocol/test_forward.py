@@ -11,7 +11,7 @@ import pytest
 from dynamokv.limits import RESTARTS_MAX
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Origin
-from dynamokv.protocol.forward import ForwardOp, Forwarded
+from dynamokv.protocol.forward import Forwarded, ForwardOp
 from dynamokv.protocol.requests import RequestTable
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import FailedCode

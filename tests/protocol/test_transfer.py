@@ -59,7 +59,7 @@ def answer(lone: Lone, peer: bytes, message: m.Scanned) -> dict[bytes, m.Scan]:
 
 def test_every_peer_that_is_up_is_asked_from_the_start() -> None:
     scans = first_questions(newcomer())
-    assert set(scans) == set(rings.node_id(number) for number in range(2))
+    assert set(scans) == {rings.node_id(number) for number in range(2)}
     assert {(scan.epoch, scan.start) for scan in scans.values()} == {(2, FIRST)}
 
 

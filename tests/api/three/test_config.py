@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +15,6 @@ from tests import waiting
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in [name for name in os.environ if name.startswith("DYNAMOKV_")]:
         monkeypatch.delenv(name)
 
@@ -87,17 +86,17 @@ def test_a_finished_config_reads_nothing_else(monkeypatch: pytest.MonkeyPatch) -
 def test_unknown_argument(face: Any) -> None:
     with pytest.raises(ConfigError, match=r"option request_timout; did you mean request_timeout\?"):
         face(request_timout=1)
-    with pytest.raises(ConfigError, match="unknown option zzzzz; known are .*cluster"):
+    with pytest.raises(ConfigError, match=r"unknown option zzzzz; known are .*cluster"):
         face(zzzzz=1)
 
 
 @pytest.mark.parametrize("face", [dynamokv.AsyncNode, dynamokv.DistributedKVStore])
 def test_unknown_elsewhere(face: Any, monkeypatch: pytest.MonkeyPatch, toml: Path) -> None:
     toml.write_text("durabilty = 1\n")
-    with pytest.raises(ConfigError, match="app.toml: durabilty; did you mean durability"):
+    with pytest.raises(ConfigError, match=r"app\.toml: durabilty; did you mean durability"):
         face(config=toml)
     monkeypatch.setenv("DYNAMOKV_CONSISTENTCY", "ALL")
-    with pytest.raises(ConfigError, match="DYNAMOKV_CONSISTENTCY; did you mean consistency"):
+    with pytest.raises(ConfigError, match=r"DYNAMOKV_CONSISTENTCY; did you mean consistency"):
         face()
 
 
@@ -149,7 +148,7 @@ def test_ranges(name: str, good: list[Any], bad: list[Any]) -> None:
 def test_nodes_of_a_client(bad: Any) -> None:
     with pytest.raises(ConfigError, match="nodes"):
         dynamokv.DistributedKVStore(bad)
-    assert ClientConfig(nodes="localhost:1,h:2").nodes == ("127.0.0.1:1", "h:2")  # type: ignore[arg-type]
+    assert ClientConfig.load(nodes="localhost:1,h:2").nodes == ("127.0.0.1:1", "h:2")
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "x", None, True, float("nan")])
@@ -193,8 +192,9 @@ def test_localhost_is_one_spelling(tmp_path: Path) -> None:
 )
 def test_a_joiner_that_disagrees(option: str, ours: int, theirs: int) -> None:
     with dynamokv.join("127.0.0.1:0", **{option: ours}) as founder:  # type: ignore[arg-type]
+        options: dict[str, Any] = {option: theirs}
         with pytest.raises(dynamokv.ClusterMismatch) as caught:
-            dynamokv.join("127.0.0.1:0", seeds=[founder.address], **{option: theirs})  # type: ignore[arg-type]
+            dynamokv.join("127.0.0.1:0", seeds=[founder.address], **options)
         text = str(caught.value)
         assert option in text
         assert str(ours) in text

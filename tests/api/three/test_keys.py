@@ -81,7 +81,7 @@ def test_normal_forms_are_two_keys(kv: Store) -> None:
 
 
 def test_buckets_are_apart(kv: Store) -> None:
-    places = [
+    places: list[tuple[Store | dynamokv.Bucket, str | bytes]] = [
         (kv, "ab"),
         (kv.bucket("a"), "b"),
         (kv.bucket("ab"), "ab"),
