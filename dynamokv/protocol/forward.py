@@ -32,6 +32,9 @@ from dynamokv.wire.messages import (
 Forwarded: TypeAlias = PutRequest | GetRequest | StatusRequest
 
 
+_NOTHING_DONE = (FailedCode.OVERLOADED, FailedCode.UNAVAILABLE)
+
+
 class ForwardOp:
     """One request on its way to an owner."""
 
@@ -46,6 +49,7 @@ class ForwardOp:
         self.target: NodeId | None = None
         self.untried: list[NodeId] = []
         self.failures: list[str] = []
+        self.refusal: Failed | None = None
 
     def start(self, home: Home) -> list[Effect]:
         """Send it to an owner that is up."""
@@ -64,10 +68,12 @@ class ForwardOp:
         return self._next(home)
 
     def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
-        """The owner's answer; one that is overloaded did nothing, so another may do it."""
+        """The owner's answer. One that is overloaded, or cannot reach the others (it may have been
+        frozen until now), did nothing, so another may do it."""
         if peer != self.target:
             return []
-        if type(message) is Failed and message.code == FailedCode.OVERLOADED:
+        if type(message) is Failed and message.code in _NOTHING_DONE:
+            self.refusal = message
             return self._try_another(home, message.detail)
         if not isinstance(message, (PutDone, GetDone, Failed, StatusReply)):
             return self.on_failure(home, peer, "answered another question", untouched=False)
@@ -116,6 +122,9 @@ class ForwardOp:
                 budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
                 request = self.request._replace(id=self.id, epoch=home.epoch, budget_ms=budget_ms)
                 return [Send(owner, request)]
+        if self.refusal is not None:
+            self.done = True
+            return [answer(self.origin, self.refusal._replace(id=self.origin.id))]
         return self._end(FailedCode.UNAVAILABLE, "no owner of this key took the request")
 
     def _end(self, code: FailedCode, detail: str) -> list[Effect]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dynamokv.causality.hlc import HybridClock
-from dynamokv.config import ClientConfig, NodeConfig
-from dynamokv.errors import CorruptionError
+from dynamokv.config import CLUSTER_WIDE, ClientConfig, NodeConfig
+from dynamokv.errors import ClusterMismatch, CorruptionError
 from dynamokv.ports import Rng, StorageEngine
 from dynamokv.protocol.client import ClientNode
 from dynamokv.protocol.home import Home, Settings
@@ -49,6 +49,7 @@ async def open_node(config: NodeConfig, timeout: float) -> Runtime:
     try:
         clock, rng = SystemClock(), SystemRng()
         identity, topology = _remembered(engine, rng)
+        _compare(config, topology)
         transport = ZeroMQTransport(loop)
         try:
             bound = transport.bind(config.address)
@@ -138,6 +139,19 @@ def _remembered(engine: StorageEngine, rng: Rng) -> tuple[Identity, Topology | N
             "join anew"
         ) from error
     return identity, topology
+
+
+def _compare(config: NodeConfig, topology: Topology | None) -> None:
+    """Refuse settings that the ring on this disk was not founded with."""
+    if topology is None:
+        return
+    for name in ("cluster", *CLUSTER_WIDE):
+        here, there = getattr(config, name), getattr(topology, name)
+        if here != there:
+            raise ClusterMismatch(
+                f"{name} is {there!r} in the ring that this data directory belongs to, and {here!r} in "
+                "this process's settings: it is fixed when a ring is founded"
+            )
 
 
 def _settings(config: NodeConfig, address: str) -> Settings:

@@ -138,8 +138,10 @@ class _Link(Watched):
 
     def close(self, linger_ms: int) -> None:
         if not self.closed:
-            self.monitor.close(0)
+            # In this order: libzmq may be about to report to the monitor, holding a lock, and would
+            # wait for ever for somebody to read it.
             self.socket.disable_monitor()
+            self.monitor.close(0)
         super().close(linger_ms)
 
 
@@ -323,8 +325,8 @@ class ZeroMQTransport:
             link.close(CLOSE_LINGER_MS)
         self._links.clear()
         if self._router is not None and self._router_monitor is not None:
-            self._router_monitor.close(0)
             self._router.socket.disable_monitor()
+            self._router_monitor.close(0)
             self._router.close(CLOSE_LINGER_MS)
             self._router = None
 

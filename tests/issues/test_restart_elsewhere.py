@@ -15,9 +15,6 @@ import pytest
 import dynamokv
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a stored topology is not compared with the settings (Lifecycle.start)"
-)
 @pytest.mark.parametrize("setting", [{"cluster": "other"}, {"n": 5}, {"partitions": 8}])
 def test_a_restart_under_other_settings_is_refused(tmp_path: Path, setting: dict[str, Any]) -> None:
     dynamokv.join("127.0.0.1:0", data_dir=tmp_path).close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -34,13 +35,13 @@ from tests.ring import rings
 
 SEED, OTHER_SEED = b"10.0.0.0:7401", b"10.0.0.9:7401"
 RING = rings.ring(3, partitions=8)
-MEMBERS = [member.node_id for member in RING.members]
+MEMBERS: list[bytes] = [member.node_id for member in RING.members]
 
 
 class Asking:
     """A client by hand; ``known``: it has the topology, and all members are up."""
 
-    def __init__(self, *, known: bool = True, **settings: int) -> None:
+    def __init__(self, *, known: bool = True, **settings: Any) -> None:
         self.time = Time()
         seeds = (SEED.decode(), OTHER_SEED.decode())
         home = Home(

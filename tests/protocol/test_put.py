@@ -234,8 +234,8 @@ def test_the_answer_for_a_client_goes_to_the_client() -> None:
     lone = Lone()
     id = request_id(lone.receive(CLIENT, put_request(id=9)))
     acknowledge(lone, id, 0)
-    (sent_back,) = [x for x in of(e.Send, lone.durable()) if x.peer == CLIENT]
-    assert (type(sent_back.message), sent_back.message.id) == (m.PutDone, 9)
+    ((peer, done),) = sent(m.PutDone, lone.durable()).items()
+    assert (peer, done.id) == (CLIENT, 9)
 
 
 # --- dots, time to live, deletes ------------------------------------------------------------------

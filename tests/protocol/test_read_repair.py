@@ -20,7 +20,6 @@ from tests.protocol.lone import (
     sent,
 )
 
-ONE, ALL = Consistency.ONE, Consistency.ALL
 MINE = record((ELSE, NOW - 9, b"mine"))
 NEWER = record((ELSE, NOW - 5, b"newer"))
 BESIDE = record((OTHER, NOW - 5, b"beside"))
@@ -28,13 +27,10 @@ BOTH = records.join_records(MINE, BESIDE)
 FAR_AHEAD = record((ELSE, NOW + (60_000 << 20), b"tomorrow"))
 
 
-# --- repair ---------------------------------------------------------------------------------------
-
-
 def test_whoever_answered_with_less_is_sent_the_join_after_the_reply() -> None:
     lone = Lone()
     lone.hold(MINE)
-    asked = sent(m.Fetch, lone.get(level=ALL))
+    asked = sent(m.Fetch, lone.get(level=Consistency.ALL))
     first, second = asked
     id = asked[first].id
     lone.receive(first, m.Fetched(id, [BESIDE]))

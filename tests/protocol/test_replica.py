@@ -63,7 +63,10 @@ def test_what_is_known_already_is_acknowledged_by_the_log_as_well() -> None:
             ),
         )
     ]
-    assert [x.message.id for x in of(e.Send, lone.durable())] == [7, 8]
+    assert of(e.Send, lone.durable()) == [
+        e.Send(lone.peers[0], m.Replicated(7)),
+        e.Send(lone.peers[1], m.Replicated(8)),
+    ]
 
 
 def test_a_disk_that_refuses_is_told() -> None:
