@@ -14,11 +14,19 @@ from collections.abc import Callable
 log = logging.getLogger("dynamokv.runtime")
 
 
+LAG_PROBE_SECONDS = 0.5
+
+
 class Background:
-    """The recurring jobs of one node, on its loop."""
+    """The recurring jobs of one node, on its loop.
+
+    Attributes:
+        loop_lag: seconds by which the loop was late, the last time it was looked at.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.loop_lag = 0.0
         self.failures: dict[str, int] = {}
         self._failing: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -27,6 +35,17 @@ class Background:
         """Run a job now and then, ``seconds`` after its last run ended."""
         self.failures[name] = 0
         self._timers[name] = self.loop.call_later(seconds, self._run, name, seconds, job)
+
+    def watch_lag(self) -> None:
+        """Keep ``loop_lag`` current: what the host application does to this loop."""
+        due = [self.loop.time() + LAG_PROBE_SECONDS]
+
+        def probe() -> None:
+            now = self.loop.time()
+            self.loop_lag = max(0.0, now - due[0])
+            due[0] = now + LAG_PROBE_SECONDS
+
+        self.every("loop_lag", LAG_PROBE_SECONDS, probe)
 
     @property
     def healthy(self) -> bool:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from dynamokv import limits
-from dynamokv.errors import ClosedError, ClusterMismatch, JoinRefused, JoinTimeout
+from dynamokv.errors import ClosedError
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.home import Home
+from dynamokv.runtime.alarm import Alarm
+from dynamokv.runtime.arrival import Arrival
 from dynamokv.runtime.background import Background
 from dynamokv.runtime.committer import Committer
 from dynamokv.runtime.executor import Core, Executor
@@ -29,14 +30,6 @@ from dynamokv.wire import messages as m
 from dynamokv.wire.messages import Message
 
 log = logging.getLogger("dynamokv.runtime")
-
-LAG_PROBE_SECONDS = 0.5
-LINKS_GRACE_SECONDS = 1.0
-"""How long a member that is ready waits for links to its peers, so that its first request finds
-them."""
-
-TICK_MIN_SECONDS = 0.002
-"""Timers of the core fire no finer than this."""
 
 
 class Waiter(Protocol):
@@ -73,16 +66,13 @@ class Runtime:
         self.background = Background(loop)
         self.reads = Window()
         self.writes = Window()
-        self.loop_lag = 0.0
         self.closed = False
         self._describe = describe
-        self._ready: asyncio.Future[None] = loop.create_future()
+        self.arrival = Arrival(loop, self.home, member=committer is not None)
+        self.alarm = Alarm(loop, self._tick)
         self._waiters: dict[int, tuple[Waiter, float, Window]] = {}
         self._ticket = 0
         self._flushing = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._wakes_by = math.inf
-        self._linked: asyncio.Event = asyncio.Event()
         self.transport = transport
         self.executor = Executor(core, transport, committer, self)
         transport.listener = self
@@ -98,31 +88,10 @@ class Runtime:
             JoinTimeout: nobody took this process in within ``timeout`` seconds.
             JoinError: somebody refused to, and said why.
         """
-        self._watch_lag()
+        self.background.watch_lag()
         self.executor.perform(self.core.start())
         self.flush()
-        try:
-            async with asyncio.timeout(timeout):
-                await self._ready
-        except TimeoutError:
-            raise JoinTimeout(self._why_not_ready(timeout)) from None
-        await self._wait_for_links()
-
-    async def _wait_for_links(self) -> None:
-        """Peers that are alive are connected, both ways, in milliseconds; others are given up on
-        quickly."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINKS_GRACE_SECONDS):
-                while not self._all_linked():
-                    self._linked.clear()
-                    await self._linked.wait()
-
-    def _all_linked(self) -> bool:
-        home = self.home
-        assert home.topology is not None
-        peers = [member.node_id for member in home.topology.members]
-        both_ways = home.up if self.committer is None else home.up & home.greeted_by
-        return all(peer in both_ways or peer == home.node_id for peer in peers)
+        await self.arrival.wait(timeout)
 
     async def close(self) -> None:
         """Stop within ``CLOSE_SECONDS_MAX``, whatever the peers and the disk do."""
@@ -135,14 +104,12 @@ class Runtime:
                 waiter.set_exception(ClosedError("closed while the request was under way"))
         self._waiters.clear()
         self.background.stop()
-        if self.committer is not None and self._ready.done():
+        if self.committer is not None and self.arrival.done:
             self.executor.step(e.Stop())
             self.flush()
             await self._drain(self.committer, deadline)
-        if not self._ready.done():
-            self._ready.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
+        self.arrival.give_up()
+        self.alarm.cancel()
         self.transport.close_sockets()
         await self._in_thread(self._end, deadline)
 
@@ -199,7 +166,8 @@ class Runtime:
         """The end of a round: everything that came up leaves."""
         self._flushing = False
         self.executor.flush()
-        self._arm()
+        if not self.alarm.soon and not self.closed:
+            self.alarm.within(self.core.next_deadline() - self.home.clock.monotonic())
 
     # --- what the executor and the transport report -----------------------------------------------
 
@@ -215,16 +183,11 @@ class Runtime:
 
     def on_ready(self) -> None:
         """The core can serve."""
-        if not self._ready.done():
-            self._ready.set_result(None)
+        self.arrival.succeed()
 
     def on_join_failed(self, reason: int, text: str) -> None:
         """The ring refused this process."""
-        kind = ClusterMismatch if reason == m.JoinReason.MISMATCH else JoinRefused
-        if not self._ready.done():
-            self._ready.set_exception(kind(text))
-        else:
-            log.error("the ring refuses this member: %s", text)
+        self.arrival.fail(reason, text)
 
     def describe(self) -> bytes:
         """This node's status, for a client."""
@@ -237,7 +200,7 @@ class Runtime:
 
     def on_drained(self) -> None:
         """A socket has no more frames for now."""
-        self._linked.set()
+        self.arrival.look()
         if self.executor.pending and not self.closed:
             self.flush()
 
@@ -246,7 +209,7 @@ class Runtime:
         if self.closed:
             return
         self.executor.step(e.PeerUp(peer) if up else e.PeerDown(peer))
-        self._linked.set()
+        self.arrival.look()
         self.flush()
 
     def release(self, released: list[e.After]) -> None:
@@ -261,41 +224,6 @@ class Runtime:
             self._flushing = True
             self.loop.call_soon(self.flush)
 
-    def _arm(self) -> None:
-        """Keep one timer, at the core's next deadline or earlier."""
-        now = self.loop.time()
-        if self.closed or self._wakes_by <= now + TICK_MIN_SECONDS:
-            return
-        wait = max(self.core.next_deadline() - self.home.clock.monotonic(), TICK_MIN_SECONDS)
-        if self._timer is not None:
-            if self._wakes_by <= now + wait:
-                return
-            self._timer.cancel()
-        self._wakes_by = now + wait
-        self._timer = self.loop.call_at(self._wakes_by, self._tick)
-
     def _tick(self) -> None:
-        self._timer = None
-        self._wakes_by = math.inf
         self.executor.step(e.Tick())
         self.flush()
-
-    def _watch_lag(self) -> None:
-        """How late the loop runs what is due: what the host application does to it."""
-        due = [self.loop.time() + LAG_PROBE_SECONDS]
-
-        def probe() -> None:
-            now = self.loop.time()
-            self.loop_lag = max(0.0, now - due[0])
-            due[0] = now + LAG_PROBE_SECONDS
-
-        self.background.every("loop_lag", LAG_PROBE_SECONDS, probe)
-
-    def _why_not_ready(self, timeout: float) -> str:
-        seeds = ", ".join(self.home.settings.seeds) or "none"
-        if self.home.topology is not None:
-            return f"in the ring, but its members did not send their data within {timeout} s"
-        return (
-            f"no ring took this process in within {timeout} s; seeds: {seeds}. The first seed "
-            "founds the ring: is it running, and is this list the same everywhere?"
-        )

@@ -149,8 +149,8 @@ def _compare(config: NodeConfig, topology: Topology | None) -> None:
         here, there = getattr(config, name), getattr(topology, name)
         if here != there:
             raise ClusterMismatch(
-                f"{name} is {there!r} in the ring that this data directory belongs to, and {here!r} in "
-                "this process's settings: it is fixed when a ring is founded"
+                f"{name} is {there!r} in the ring that this data directory belongs to, and "
+                f"{here!r} in this process's settings: it is fixed when a ring is founded"
             )
 
 

@@ -80,7 +80,7 @@ def node_metrics(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
         "storage_used": used,
         "storage_used_fraction": _fraction(config, used),
         "replication_lag": percentile(list(home.lags_ms), 0.99) / 1000,
-        "loop_lag": runtime.loop_lag,
+        "loop_lag": runtime.background.loop_lag,
         "in_flight": in_flight(runtime),
         "counters": counters(runtime),
         "storage": storage,

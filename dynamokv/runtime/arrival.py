@@ -1,0 +1,89 @@
+"""The way of a process from its start to its place in the ring, as those who wait for it see it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from dynamokv.errors import ClusterMismatch, JoinRefused, JoinTimeout
+from dynamokv.protocol.home import Home
+from dynamokv.wire.messages import JoinReason
+
+log = logging.getLogger("dynamokv.runtime")
+
+LINKS_GRACE_SECONDS = 1.0
+"""How long a process that is ready waits for links to its peers, so that its first request finds
+them."""
+
+
+class Arrival:
+    """Whether a core can serve yet. ``member``: peers must have linked back, too."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, home: Home, *, member: bool) -> None:
+        self.home = home
+        self.member = member
+        self._ready: asyncio.Future[None] = loop.create_future()
+        self._changed = asyncio.Event()
+
+    @property
+    def done(self) -> bool:
+        """Whether it arrived, or never will."""
+        return self._ready.done()
+
+    def succeed(self) -> None:
+        """The core can serve."""
+        if not self._ready.done():
+            self._ready.set_result(None)
+
+    def fail(self, reason: int, text: str) -> None:
+        """The ring refused this process."""
+        kind = ClusterMismatch if reason == JoinReason.MISMATCH else JoinRefused
+        if not self._ready.done():
+            self._ready.set_exception(kind(text))
+        else:
+            log.error("the ring refuses this member: %s", text)
+
+    def give_up(self) -> None:
+        """Nobody waits any more."""
+        self._ready.cancel()
+
+    def look(self) -> None:
+        """Something came in, or a link changed."""
+        self._changed.set()
+
+    async def wait(self, timeout: float) -> None:
+        """Return when the core can serve and its peers are linked, or were given up on.
+
+        Raises:
+            JoinTimeout: nobody took this process in within ``timeout`` seconds.
+            JoinError: somebody refused to, and said why.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self._ready
+        except TimeoutError:
+            raise JoinTimeout(self._why_not(timeout)) from None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINKS_GRACE_SECONDS):
+                while not self._all_linked():
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def _all_linked(self) -> bool:
+        home = self.home
+        assert home.topology is not None
+        peers = [member.node_id for member in home.topology.members]
+        linked = home.up & home.greeted_by if self.member else home.up
+        return all(peer in linked or peer == home.node_id for peer in peers)
+
+    def _why_not(self, timeout: float) -> str:
+        if self.home.topology is not None:
+            return f"in the ring, but its members did not send their data within {timeout} s"
+        seeds = ", ".join(self.home.settings.seeds) or "none"
+        if not self.member:
+            return f"no member answered within {timeout} s at {seeds}"
+        return (
+            f"no ring took this process in within {timeout} s; seeds: {seeds}. The first seed "
+            "founds the ring: is it running, and is this list the same everywhere?"
+        )

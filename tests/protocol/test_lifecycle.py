@@ -1,0 +1,248 @@
+"""A member's life: when it is ready, which topology it takes, and what its clock and disk say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dynamokv.limits import CLOCK_CEILING_STEP_MS, UPKEEP_SECONDS
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.identity import Identity
+from dynamokv.ring.topology import Topology
+from dynamokv.types import ClusterId
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire import messages as m
+from tests.protocol.joining import LINK, TICK, seeking
+from tests.protocol.lone import ACTOR, CLIENT, NOW, Bench, Lone, of, only, sent
+from tests.ring import rings
+
+RING = rings.ring(3, partitions=8)
+
+
+def moved(topology: Topology = RING, number: int = 1) -> Topology:
+    return topology.with_member(replace(topology.members[number], address="moved:1"))
+
+
+def announce(lone: Bench, topology: Topology, peer: int = 1) -> list[e.Effect]:
+    return lone.receive(rings.node_id(peer), m.Announce(topology.encode()))
+
+
+def identities(effects: list[e.Effect]) -> list[Identity]:
+    """The identity rows that are being made durable."""
+    return [
+        Identity.decode(write.rows[0][1])
+        for write in of(e.Write, effects)
+        if write.rows and write.rows[0][0] == row_keys.IDENTITY_ROW
+    ]
+
+
+# --- ready ----------------------------------------------------------------------------------------
+
+
+def comes_back(**settings: object) -> Bench:
+    """A member that starts on its store, with nothing durable yet."""
+    settings = {"address": rings.member(0).address, **settings}
+    return Bench(rings.node_id(0), RING, **settings)
+
+
+def test_it_makes_its_life_durable_and_links_to_the_others() -> None:
+    bench = comes_back()
+    (identity,) = identities(bench.last)
+    assert identity[:3] == (rings.node_id(0), ACTOR, False)
+    others = [e.Connect(member.node_id, member.address) for member in RING.members[1:]]
+    assert of(e.Connect, bench.last) == others
+
+
+def test_ready_only_once_the_identity_is_durable() -> None:
+    bench = comes_back()
+    assert of(e.Ready, bench.last + bench.step(e.Tick())) == []
+    assert not bench.node.ready
+    assert of(e.Ready, bench.durable(failing="DiskFull")) == []
+    assert [report.area for report in of(e.Report, bench.last)] == ["storage"]
+    assert identities(bench.after(UPKEEP_SECONDS)), "it is tried again"
+    assert len(of(e.Ready, bench.durable())) == 1
+    assert bench.node.ready
+
+
+def test_ready_only_at_the_address_of_the_record() -> None:
+    bench = comes_back(address="moved:1")
+    assert of(e.Ready, bench.durable()) == []
+    effects = announce(bench, moved(number=0))
+    assert len(of(e.Ready, effects)) == 1
+
+
+def test_ready_only_when_whole() -> None:
+    bench = Bench(
+        rings.node_id(2),
+        replace(RING, change=rings.node_id(2)),
+        address=rings.member(2).address,
+    )
+    assert of(e.Ready, bench.durable()) == []
+    assert len(of(e.Ready, announce(bench, RING.settled()))) == 1
+
+
+def test_ready_once() -> None:
+    lone = Lone()
+    lone.after(UPKEEP_SECONDS * 5)
+    assert of(e.Ready, [*lone.durable(), *announce(lone, moved())]) == []
+
+
+# --- the clock and the disk -----------------------------------------------------------------------
+
+
+def test_the_ceiling_is_raised_when_half_of_it_is_used() -> None:
+    lone = Lone()
+    half = CLOCK_CEILING_STEP_MS / 2000
+    assert identities(lone.after(half - 0.1)) == []
+    (identity,) = identities(lone.after(1.0))
+    assert identity.ceiling == NOW + (round((half + 0.9) * 1000) + CLOCK_CEILING_STEP_MS << 20)
+    assert identities(lone.after(UPKEEP_SECONDS)) == [], "one at a time"
+
+
+def test_no_time_above_the_durable_ceiling_comes_from_the_wall() -> None:
+    lone = Lone()
+    lone.time.now_us += 60_000_000
+    lone.put()
+    assert lone.held().context[ACTOR] == NOW + (CLOCK_CEILING_STEP_MS << 20) + 1 or (
+        lone.held().context[ACTOR] <= NOW + (CLOCK_CEILING_STEP_MS << 20)
+    )
+
+
+def test_a_clean_stop_is_the_last_word() -> None:
+    lone = Lone()
+    lone.put()
+    used = lone.held().context[ACTOR]
+    (identity,) = identities(lone.step(e.Stop()))
+    assert identity == Identity(lone.me, ACTOR, True, used)
+
+
+def test_a_disk_that_refused_a_write_takes_puts_again_once_it_took_the_identity() -> None:
+    lone = Lone()
+    lone.put()
+    lone.durable(failing="DiskFull")
+    refused = only(m.Refused, lone.receive(CLIENT, put_of_client()))
+    assert refused.reason == m.RefusedReason.NOT_READY
+    assert sent(m.GetDone, lone.receive(CLIENT, m.GetRequest(9, 1, 5000, 1, False, [b"\0key"])))
+    (identity,) = identities(lone.after(UPKEEP_SECONDS))
+    assert identity.actor == lone.home.actor != ACTOR
+    lone.durable()
+    assert sent(m.Replicate, lone.receive(CLIENT, put_of_client()))
+
+
+def put_of_client() -> m.PutRequest:
+    return m.PutRequest(9, 1, 5000, 0, True, False, 0, [b"\0key"], [b"v"], [])
+
+
+# --- topologies -----------------------------------------------------------------------------------
+
+
+def test_a_newer_topology_is_stored_and_followed() -> None:
+    lone = Lone()
+    effects = announce(lone, moved())
+    (write,) = of(e.Write, effects)
+    assert (write.rows[0][0], write.synced) == (row_keys.TOPOLOGY_ROW, True)
+    assert of(e.Connect, effects) == [e.Connect(rings.node_id(1), "moved:1")]
+    assert lone.home.epoch == 2
+
+
+def test_the_same_is_not_taken_twice() -> None:
+    lone = Lone()
+    assert announce(lone, RING) == []
+    announce(lone, moved())
+    assert announce(lone, moved()) == []
+
+
+def test_whoever_shows_an_older_one_is_told_the_newer() -> None:
+    """It may have nobody else to learn it from."""
+    lone = Lone()
+    newer = moved()
+    announce(lone, newer)
+    assert announce(lone, RING, peer=2) == [
+        e.Send(rings.node_id(2), m.TopologyReply(0, newer.encode()))
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(RING, epoch=9, cluster_id=ClusterId(bytes(16))),
+        replace(RING, epoch=9).without_secrets(),
+    ],
+)
+def test_what_is_another_rings_or_without_secrets_is_not_taken(other: Topology) -> None:
+    lone = Lone()
+    assert announce(lone, other) == []
+    assert lone.home.epoch == 1
+
+
+def test_a_damaged_topology_is_reported() -> None:
+    lone = Lone()
+    effects = lone.receive(lone.peers[0], m.Announce([b"junk"]))
+    assert [report.level for report in of(e.Report, effects)] == ["ERROR"]
+    assert lone.home.counters["poison_records"] == 1
+
+
+def test_members_that_are_gone_are_let_go() -> None:
+    lone = Lone()
+    smaller = replace(RING, epoch=2, members=RING.members[:2])
+    assert of(e.Disconnect, announce(lone, smaller)) == [e.Disconnect(rings.node_id(2))]
+
+
+def test_a_member_that_serves_and_is_not_in_the_record_any_more_serves_on() -> None:
+    lone = Lone()
+    announce(lone, replace(RING, epoch=2, members=RING.members[1:]))
+    assert lone.node.ready
+    assert of(e.Send, lone.after(UPKEEP_SECONDS)) == []
+
+
+def test_a_newcomer_that_lost_its_place_looks_for_one_again() -> None:
+    newcomer = Bench(
+        rings.node_id(2),
+        replace(RING, epoch=2, change=rings.node_id(2)),
+        address=rings.member(2).address,
+        seeds=(LINK.decode(),),
+    )
+    newcomer.durable()
+    without = replace(RING, epoch=3, members=RING.members[:2])
+    effects = newcomer.receive(rings.node_id(0), m.TopologyReply(0, without.encode()))
+    assert of(e.Disconnect, effects) == [e.Disconnect(rings.node_id(n)) for n in range(2)]
+    driver = rings.member(0).address
+    assert of(e.Connect, effects) == [
+        e.Connect(LINK, LINK.decode()),
+        e.Connect(driver.encode(), driver),
+    ]
+    assert set(sent(m.JoinRequest, newcomer.after(TICK))) == {LINK, driver.encode()}
+
+
+# --- who asks -------------------------------------------------------------------------------------
+
+
+def test_secrets_are_for_members() -> None:
+    lone = Lone()
+    question = m.TopologyRequest(4, "test")
+    told = only(m.TopologyReply, lone.receive(rings.node_id(1), question))
+    assert told == m.TopologyReply(4, RING.encode())
+    told = only(m.TopologyReply, lone.receive(CLIENT, question))
+    assert told == m.TopologyReply(4, RING.without_secrets().encode())
+
+
+def test_who_looks_for_another_ring_is_told_so() -> None:
+    answer = only(m.JoinAnswer, Lone().receive(CLIENT, m.TopologyRequest(4, "other")))
+    assert (answer.id, answer.reason) == (4, m.JoinReason.MISMATCH)
+
+
+def test_without_a_ring_there_is_none_to_tell() -> None:
+    answer = only(m.JoinAnswer, seeking().receive(CLIENT, m.TopologyRequest(4, "test")))
+    assert (answer.id, answer.reason) == (4, m.JoinReason.NO_RING)
+
+
+@pytest.mark.parametrize("reason", [m.JoinReason.DUPLICATE, m.JoinReason.MISMATCH])
+def test_a_member_that_is_refused_its_place_stops(reason: m.JoinReason) -> None:
+    effects = Lone().receive(rings.node_id(1), m.JoinAnswer(0, reason, "why"))
+    assert effects == [e.JoinFailed(reason, "why")]
+
+
+def test_a_member_that_shall_wait_for_its_place_waits() -> None:
+    answer = m.JoinAnswer(0, m.JoinReason.BUSY, "another change is being decided")
+    assert Lone().receive(rings.node_id(1), answer) == []
