@@ -124,8 +124,6 @@ class Home:
 
     def recently_returned(self, now: float) -> set[NodeId]:
         """Peers that were away and came back not long ago: they may have missed writes."""
-        if not self.returned:
-            return set()
         horizon = now - limits.RETURNED_PEER_SECONDS
         self.returned = {peer: at for peer, at in self.returned.items() if at > horizon}
         return set(self.returned)

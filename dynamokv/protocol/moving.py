@@ -16,6 +16,8 @@ from dynamokv.protocol.home import Home
 from dynamokv.ring.topology import Member
 from dynamokv.wire import messages as m
 
+NEVER = float("inf")
+
 
 class Move:
     """The way of one member to its place in the record."""
@@ -59,6 +61,7 @@ class Move:
         """Something answers at an address that is no member's."""
         if self._old_place is None or link != self._old_place[0]:
             return []
+        self._old_place = (link, NEVER)
         text = (
             f"something answers at {link.decode()}, the address of this member in the ring: this "
             "data directory is a copy of its own, and one identity cannot run twice"

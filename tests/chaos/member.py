@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import dynamokv
@@ -79,10 +80,10 @@ class Load:
             turn += 1
             key = f"{self.name}-{number}-{turn % 200}"
             if self._reads:
-                self._measured(lambda key=key: self.kv.get(key))  # type: ignore[misc]
+                self._measured(partial(self.kv.get, key))
                 continue
             value = f"{turn}"
-            if self._measured(lambda key=key, value=value: self.kv.put(key, value)):  # type: ignore[misc]
+            if self._measured(partial(self.kv.put, key, value)):
                 self.acked(key, value)
 
     def _measured(self, call: Callable[[], object]) -> bool:

@@ -23,6 +23,7 @@ class World(Protocol):
     def disconnect(self, process: Process, peer: bytes) -> None: ...
     def send(self, process: Process, peer: bytes, data: bytes) -> bool: ...
     def commit(self, process: Process) -> None: ...
+    def gave_up(self, process: Process) -> None: ...
 
 
 class Process:
@@ -130,6 +131,8 @@ class Process:
                 self.ready = True
             case e.JoinFailed(_, text):
                 self.refused.append(text)
+                if not self.ready:
+                    self.world.gave_up(self)
             case e.Report(_, _, text):
                 self.reports.append(text)
             case e.Again(again):

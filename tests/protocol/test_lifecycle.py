@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def identities(effects: list[e.Effect]) -> list[Identity]:
 # --- ready ----------------------------------------------------------------------------------------
 
 
-def comes_back(**settings: object) -> Bench:
+def comes_back(**settings: Any) -> Bench:
     """A member that starts on its store, with nothing durable yet."""
     settings = {"address": rings.member(0).address, **settings}
     return Bench(rings.node_id(0), RING, **settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ RING = rings.ring(3, partitions=8)
 SEED = rings.member(1).address
 
 
-def elsewhere(number: int, **settings: object) -> Bench:
+def elsewhere(number: int, **settings: Any) -> Bench:
     bench = Bench(rings.node_id(number), RING, **{"address": "moved:1", **settings})
     bench.durable()
     return bench
@@ -73,6 +74,7 @@ def test_a_driver_that_finds_somebody_at_its_old_address_stops() -> None:
     (refusal,) = of(e.JoinFailed, bench.step(e.PeerUp(rings.member(0).address.encode())))
     assert refusal.reason == m.JoinReason.DUPLICATE
     assert "one identity cannot run twice" in refusal.text
+    assert decided(bench.after(FOUND_GRACE_SECONDS * 2)) is None
 
 
 def test_links_to_others_prove_nothing_about_the_old_address() -> None:

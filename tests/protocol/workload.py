@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.effects import Effect, Event
 from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
 from dynamokv.wire.context import token_of
@@ -27,7 +30,7 @@ class Workload:
 
     Attributes:
         faults: the kinds that this seed has.
-        seen: how often each rare thing happened, for whoever wants to know that it did.
+        happened: how often each kind of event, message, effect and counted thing came up.
     """
 
     def __init__(self, seed: int) -> None:
@@ -38,14 +41,15 @@ class Workload:
         self.members: list[Process] = []
         self.down: dict[str, Store] = {}
         self.tokens: dict[bytes, list[bytes]] = {key: [] for key in KEYS}
-        self.moves = 0
-        self.puts = 0
+        self.moves = self.puts = 0
+        self.happened: Counter[str] = Counter()
+        self.lives: list[Process] = []
         self._open: list[tuple[Process, int, Callable[[m.Message], None]]] = []
         self._start()
 
     def _start(self) -> None:
         cluster, count = self.cluster, self.random.choice([3, 3, 4])
-        cluster.watchers.append(self.oracle.watch)
+        cluster.watchers += [self.oracle.watch, self._watch]
         self.coming = [f"n{number}" for number in range(count)]
         self.seeds = tuple(f"{name}:1" for name in self.coming)
         self.settings: dict[str, Any] = {"n": 3, "expect_members": count, "seeds": self.seeds}
@@ -65,7 +69,16 @@ class Workload:
             setattr(network, fault, self.random.choice([0.02, 0.1]))
 
     def _member(self, name: str, store: Store, **settings: str) -> None:
-        self.members.append(self.cluster.member(name, store, **{**self.settings, **settings}))
+        member = self.cluster.member(name, store, **{**self.settings, **settings})
+        self.members.append(member)
+        self.lives.append(member)
+
+    def _watch(self, _: Process, event: Event | None, effects: list[Effect]) -> None:
+        self.happened[type(event).__name__] += 1
+        if type(event) is e.Received:
+            self.happened[type(event.message).__name__] += 1
+        for effect in effects:
+            self.happened[type(effect).__name__] += 1
 
     # --- what happens -----------------------------------------------------------------------------
 
@@ -77,6 +90,8 @@ class Workload:
             self._collect()
         self._heal()
         self._check()
+        for life in self.lives:
+            self.happened.update(life.home.counters)
 
     def _choices(self) -> list[Callable[[], None]]:
         choices = [self._put] * 6 + [self._get] * 5
