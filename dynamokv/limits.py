@@ -92,6 +92,11 @@ FRAME_BYTES_TARGET: Final = 256 * KiB
 """A peer's outgoing messages are cut into frames of about this size: a heartbeat waits behind one
 frame, not behind all."""
 
+ANSWER_BYTES_MAX: Final = 4 * MiB
+"""Records in one answer to a read, at least one: whoever asked for more asks again for the rest. A
+frame above ``FRAME_BYTES_MAX`` would cost the connection, and one that takes seconds looks like a
+frozen peer."""
+
 MESSAGES_PER_FRAME_MAX: Final = 4096
 """Messages in one frame, so that decoding one cannot hold the loop for more than some milliseconds.
 """

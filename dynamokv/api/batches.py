@@ -34,22 +34,35 @@ def batch_get(
     names = _names(scope, keys, result)
     wanted = list(names)
     groups = session.group([names[key] for key in wanted], [0] * len(wanted))
-    requests = [
-        m.GetRequest(
-            0, 0, budget_ms, level, scope.resolver is keep_all, [names[wanted[at]] for at in group]
-        )
-        for group in groups
-    ]
-    for group, reply in zip(groups, (yield requests), strict=True):
-        for position, at in enumerate(group):
+    sealed = scope.resolver is keep_all
+    deadline = time.monotonic() + budget_ms / 1000
+    while groups:
+        requests = [
+            m.GetRequest(0, 0, budget_ms, level, sealed, [names[wanted[at]] for at in group])
+            for group in groups
+        ]
+        rest: list[list[int]] = []
+        for group, reply in zip(groups, (yield requests), strict=True):
             if type(reply) is not m.GetDone:
-                result.errors[wanted[at]] = calls.error_of(reply)
+                result.errors |= {wanted[at]: calls.error_of(reply) for at in group}
                 continue
-            seal = reply.seals[position] if reply.seals else calls.NO_SEAL
-            try:
-                result[wanted[at]] = calls.value_of(scope, reply.records[position], default, seal)
-            except errors.DynamoKVError as error:
-                result.errors[wanted[at]] = error
+            if not reply.records:
+                empty = errors.ReadFailed(reply.needed, 0, (), "an answer without a record")
+                result.errors |= dict.fromkeys((wanted[at] for at in group), empty)
+                continue
+            count = len(reply.records)
+            for at, record, seal in zip(
+                group, reply.records, reply.seals or [calls.NO_SEAL] * count, strict=False
+            ):
+                try:
+                    result[wanted[at]] = calls.value_of(scope, record, default, seal)
+                except errors.DynamoKVError as error:
+                    result.errors[wanted[at]] = error
+            if count < len(group):
+                # All of it would have been too large for one answer.
+                rest.append(group[count:])
+        groups = rest
+        budget_ms = max(1, round((deadline - time.monotonic()) * 1000))
     return result
 
 

@@ -103,6 +103,7 @@ class PageStored(NamedTuple):
 
     peer: bytes
     next: bytes | None
+    id: int = 0
 
 
 class Tick(NamedTuple):

@@ -6,6 +6,8 @@ Rules:
       and it carries nothing.
     - First as many owners as needed, and those that came back lately; when an answer is late, one
       more for each that is missing. A read never waits for an owner that is known to be down.
+    - An answer that would be too large holds the first records only. The reply then goes as far as
+      the shortest answer, and whoever asked asks again for the rest.
     - The reply is the join of the answers. Whoever answered with less is sent the join afterwards,
       also this node's own store. After quiescence nobody answers with less, so reads cause no
       repair.
@@ -13,7 +15,7 @@ Rules:
 
 from __future__ import annotations
 
-from dynamokv.protocol.effects import Effect, Origin, Send, Write, answer
+from dynamokv.protocol.effects import LOCAL, Effect, Origin, Send, Write, answer
 from dynamokv.protocol.home import NO_OWNERS, ClockDrift, Home
 from dynamokv.protocol.tally import Tally, Verdict
 from dynamokv.types import NodeId, replicas_needed
@@ -102,7 +104,7 @@ class GetOp:
             except ValueError as error:
                 home.counters["poison_records"] += 1
                 return self._replace(home, owner, f"sent a damaged record: {error}")
-        if found is None or len(found) != len(self.keys):
+        if found is None or not 0 < len(found) <= len(self.keys):
             return self._replace(home, owner, "answered another question")
         self.answers[owner] = found
         self.tally.add(owner)
@@ -168,7 +170,7 @@ class GetOp:
         return all(answered is self.local for answered in self.answers.values())
 
     def _joined(self) -> list[bytes]:
-        """The join of all answers, key by key."""
+        """The join of all answers, key by key, as far as all of them go."""
         answers = iter(self.answers.values())
         joined = next(answers)
         for answered in answers:
@@ -176,20 +178,22 @@ class GetOp:
                 continue
             joined = [
                 records.join_records(held, other) if other else held
-                for held, other in zip(joined, answered, strict=True)
+                for held, other in zip(joined, answered, strict=False)
             ]
         return joined
 
     def _reply(self, home: Home) -> list[Effect]:
         assert home.topology is not None
         joined = self._joined()
+        if self.origin.peer != LOCAL:
+            joined = records.fitting(joined)
         self.replied = True
         context_key = home.topology.context_key
         seals = []
         if self.request.sealed:
             seals = [
                 seal_of(records.context_bytes(record), key, context_key)
-                for key, record in zip(self.keys, joined, strict=True)
+                for key, record in zip(self.keys, joined, strict=False)
             ]
         replicas: list[bytes] = list(self.tally.yes)
         done = GetDone(self.origin.id, home.epoch, self.tally.needed, replicas, joined, seals)
@@ -205,7 +209,7 @@ class GetOp:
         for owner, answered in self.answers.items():
             stale = [
                 (key, whole)
-                for key, whole, held in zip(self.keys, joined, answered, strict=True)
+                for key, whole, held in zip(self.keys, joined, answered, strict=False)
                 if whole != held
             ]
             if not stale:

@@ -199,12 +199,13 @@ class Node:
         return [Send(peer, m.TopologyRequest(0, home.settings.cluster))]
 
     def _unparked(self) -> list[Effect]:
-        """What waited for a topology that is here now. One step each, because one may build on
-        what another writes."""
+        """What waited for a topology that is here now, but for what waited too long. One step
+        each, because one may build on what another writes."""
         epoch = self.home.epoch
         due = [entry for entry in self.parked if entry[1].epoch <= epoch]
         self.parked = [entry for entry in self.parked if entry[1].epoch > epoch]
-        return [e.Again(e.Received(peer, message)) for peer, message, _ in due]
+        now = self.home.clock.monotonic()
+        return [e.Again(e.Received(peer, message)) for peer, message, until in due if until > now]
 
     # --- peers ------------------------------------------------------------------------------------
 

@@ -59,7 +59,8 @@ def serve_fetch(home: Home, peer: bytes, message: Fetch) -> list[Effect]:
     found = [visible(key) for key in message.keys]
     if message.digests and [records.digest(record) for record in found] == message.digests:
         return [Send(peer, Same(message.id))]
-    return [Send(peer, Fetched(message.id, [record or records.ABSENT for record in found]))]
+    shown = records.fitting([record or records.ABSENT for record in found])
+    return [Send(peer, Fetched(message.id, shown))]
 
 
 def serve_scan(home: Home, peer: bytes, message: Scan) -> list[Effect]:

@@ -68,14 +68,18 @@ class Fill:
                 rows.append((key, merged))
         source.storing = True
         home.counters["filled_rows"] += len(rows)
-        return [Write(rows, PageStored(peer, page.next), PageStored(peer, None))]
+        stored = PageStored(peer, page.next, source.id)
+        return [Write(rows, stored, stored._replace(next=None))]
 
-    def on_stored(self, peer: bytes, cursor: bytes | None) -> None:
-        """A page is durable, or the disk refused it and it will be asked for again."""
-        source = self.sources[peer]
+    def on_stored(self, event: PageStored) -> None:
+        """A page is durable, or the disk refused it and it will be asked for again. A page of an
+        earlier copy, given up since, says nothing of this one."""
+        source = self.sources.get(event.peer)
+        if source is None or source.id != event.id:
+            return
         source.storing = False
-        if cursor is not None:
-            source.cursor, source.id, source.ask_at = cursor, self.new_id(), 0.0
+        if event.next is not None:
+            source.cursor, source.id, source.ask_at = event.next, self.new_id(), 0.0
 
     def on_lost(self, peer: bytes) -> None:
         """No answer will come from this peer for now."""
@@ -128,7 +132,7 @@ class Newcomer:
         """A page of the copy is durable, or the disk refused it."""
         if self.fill is None:
             return []
-        self.fill.on_stored(event.peer, event.next)
+        self.fill.on_stored(event)
         return self.tick() if event.next is not None else []
 
     def on_peer_up(self) -> list[Effect]:

@@ -37,6 +37,7 @@ class Alarm:
         """Do not ring."""
         if self._timer is not None:
             self._timer.cancel()
+        self._rings_at = math.inf
 
     def _now(self) -> None:
         self._timer = None

@@ -194,11 +194,11 @@ class Executor:
 
     def _refuse_stranger(self, source: bytes) -> None:
         self.counters["wrong_cluster"] += 1
-        topology = self.core.home.topology
-        assert topology is not None
-        log.error("refused a frame of another ring than %r", topology.cluster)
+        home = self.core.home
+        cluster = home.topology.cluster if home.topology is not None else home.settings.cluster
+        log.error("refused a frame of another ring than %r", cluster)
         head = frames.head(frames.NO_TAG, self._sender)
-        message = m.WrongCluster(topology.cluster)
+        message = m.WrongCluster(cluster)
         self.transport.send(source, frames.encode_frame(head, [message]))
 
     def _send(self, effect: e.Send) -> None:

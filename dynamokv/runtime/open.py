@@ -86,7 +86,6 @@ async def open_client(config: ClientConfig, timeout: float) -> Runtime:
     settings = Settings(
         cluster=config.cluster,
         seeds=config.nodes,
-        hedge_after=config.request_timeout,
         in_flight_max=config.in_flight_max,
     )
     home = Home(

@@ -19,6 +19,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import warnings
 import weakref
@@ -36,6 +37,8 @@ from dynamokv.transport.monitor import (
     LinkMonitor,
 )
 from dynamokv.transport.watched import Watched
+
+log = logging.getLogger("dynamokv.transport")
 
 HEARTBEAT_MS = 300
 HEARTBEAT_TIMEOUT_MS = 1000
@@ -117,7 +120,11 @@ class _Link(Watched):
             transport.loop, socket.get_monitor_socket(LINK_EVENTS), self.changed
         )
         super().__init__(transport.loop, socket)
-        socket.connect(f"tcp://{address}")
+        try:
+            socket.connect(f"tcp://{address}")
+        except zmq.ZMQError as error:
+            # Addresses come from peers: one that is none is a peer that cannot be reached.
+            log.error("cannot connect to %r: %s", address, error.strerror)
 
     def take(self) -> None:
         frame = self.socket.recv(zmq.NOBLOCK)
@@ -156,6 +163,7 @@ class ZeroMQTransport:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.listener: Listener | None = None
+        self._ended = False
         self.frames_rejected = 0
         self.frames_too_large = 0
         self.address = ""
@@ -227,7 +235,7 @@ class ZeroMQTransport:
     def connect(self, peer: bytes, address: str) -> None:
         """Keep a link to this address for ever, under this name."""
         link = self._links.get(peer)
-        if link is not None and link.address == address:
+        if self._ended or (link is not None and link.address == address):
             return
         self.disconnect(peer)
         self._links[peer] = _Link(self, peer, address)
@@ -320,6 +328,7 @@ class ZeroMQTransport:
 
     def close_sockets(self) -> None:
         """The part of closing that belongs on the loop's thread."""
+        self._ended = True
         self._safety.cancel()
         for link in self._links.values():
             link.close(CLOSE_LINGER_MS)

@@ -48,7 +48,8 @@ class Fetch(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """The records asked for, ``b""`` where there is none."""
+    """The records asked for, ``b""`` where there is none; only the first ones when all are too much
+    for an answer."""
 
     id: int
     records: list[bytes]
@@ -124,7 +125,8 @@ class GetRequest(NamedTuple):
 
 
 class GetDone(NamedTuple):
-    """The joined records, ``b""`` for none; where asked for, the seal of each one's context."""
+    """The joined records, ``b""`` for none; where asked for, the seal of each one's context. Only
+    the first ones when all are too much for an answer: ask again for the rest."""
 
     id: int
     epoch: int

@@ -20,6 +20,7 @@ from struct import Struct
 
 from xxhash import xxh3_64_intdigest
 
+from dynamokv import limits
 from dynamokv.causality.versions import Context, Dot, KeyState, Version, dominates, join
 from dynamokv.types import Actor
 
@@ -149,6 +150,16 @@ def digest(record: bytes | None) -> int:
     _, _, version_count, actor_count = _HEAD.unpack_from(record)
     end = _HEAD.size + _ENTRY.size * actor_count + _VERSION.size * version_count
     return xxh3_64_intdigest(record[:end]) or 1
+
+
+def fitting(found: list[bytes]) -> list[bytes]:
+    """As many of these records, from the first on, as one answer carries."""
+    size = 0
+    for at, record in enumerate(found):
+        size += len(record)
+        if size > limits.ANSWER_BYTES_MAX and at:
+            return found[:at]
+    return found
 
 
 def join_records(held: bytes | None, incoming: bytes) -> bytes:

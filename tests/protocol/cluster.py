@@ -144,9 +144,6 @@ class Cluster:
         self._sequence += 1
         heappush(self._queue, (self.now_us + delay_us, self._sequence, action))
 
-    def _is_running(self, process: Process) -> bool:
-        return self.running.get(process.name) is process
-
     def _once(self) -> None:
         """What is due next, one thing."""
         due_us = self._next_due()
@@ -180,14 +177,14 @@ class Cluster:
         """Its application hears that there is no place for it, and ends."""
 
         def end() -> None:
-            if self._is_running(process):
+            if self.running.get(process.name) is process:
                 self.crash(process)
 
         self.after(0, end)
 
     def commit(self, process: Process) -> None:
         def finish() -> None:
-            if self._is_running(process):
+            if self.running.get(process.name) is process:
                 process.finish_writes()
 
         self.after(self.disk_us, finish)

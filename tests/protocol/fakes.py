@@ -65,6 +65,11 @@ class Store:
         self._newest.update(effect.rows)
         self._taken.append(effect)
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything is on its way."""
+        return bool(self._begun or self._taken)
+
     def begin(self, count: int | None = None) -> bool:
         """Send what was taken in on its way, or the first ``count`` writes of it; False when there
         is nothing, or when something is on its way."""

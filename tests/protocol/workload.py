@@ -18,7 +18,8 @@ from tests.protocol.fakes import Store
 from tests.protocol.oracle import Asked, Oracle
 from tests.protocol.process import Process
 
-FAULTS = ("drop", "duplicate", "reorder", "crash", "cut", "disk", "stop", "move", "lossy", "grow")
+NETWORK_FAULTS = ("drop", "duplicate", "reorder")
+FAULTS = (*NETWORK_FAULTS, "crash", "cut", "disk", "stop", "move", "lossy", "grow", "gone")
 KEYS = [name_of(b"", b"k%d" % number) for number in range(2)]
 BUDGET_MS = 1500
 QUORUM = Consistency.QUORUM
@@ -41,7 +42,7 @@ class Workload:
         self.members: list[Process] = []
         self.down: dict[str, Store] = {}
         self.tokens: dict[bytes, list[bytes]] = {key: [] for key in KEYS}
-        self.moves = self.puts = 0
+        self.moves = self.puts = self.gone = 0
         self.happened: Counter[str] = Counter()
         self.lives: list[Process] = []
         self._open: list[tuple[Process, int, Callable[[m.Message], None]]] = []
@@ -65,8 +66,9 @@ class Workload:
         network.latency_us = (100, self.random.choice([200, 2_000, 30_000]))
         network.notice_us = self.random.choice([500, 50_000])
         cluster.disk_us = self.random.choice([50, 5_000, 50_000])
-        for fault in {"drop", "duplicate", "reorder"} & self.faults:
-            setattr(network, fault, self.random.choice([0.02, 0.1]))
+        for fault in NETWORK_FAULTS:
+            if fault in self.faults:
+                setattr(network, fault, self.random.choice([0.02, 0.1]))
 
     def _member(self, name: str, store: Store, **settings: str) -> None:
         member = self.cluster.member(name, store, **{**self.settings, **settings})
@@ -84,9 +86,10 @@ class Workload:
 
     def run(self, steps: int) -> None:
         """Chaos, then peace, then a look at everything."""
+        pauses = [0.0, 0.001, 0.01, 0.1] * 5 + [6.0] * ("gone" in self.faults)
         for _ in range(steps):
             self.random.choice(self._choices())()
-            self.cluster.run(self.random.choice([0.0, 0.001, 0.01, 0.1]))
+            self.cluster.run(self.random.choice(pauses))
             self._collect()
         self._heal()
         self._check()
@@ -122,7 +125,7 @@ class Workload:
 
         def done(reply: m.Message) -> None:
             if type(reply) is m.PutDone and not reply.errors:
-                self.oracle.on_put(asked, self._row(key), reply)
+                self.oracle.on_put(asked, _row(self, key), reply)
                 self.tokens[key].append(reply.contexts[0])
 
         self._open.append((user, user.request(request), done))
@@ -131,7 +134,7 @@ class Workload:
         user, key = self._user(), self.random.choice(KEYS)
         if user is None:
             return
-        must_see = self.oracle.must_see(self._row(key))
+        must_see = self.oracle.must_see(_row(self, key))
 
         def done(reply: m.Message) -> None:
             if type(reply) is m.GetDone:
@@ -142,9 +145,16 @@ class Workload:
         self._open.append((user, user.request(request), done))
 
     def _crash(self) -> None:
-        if self.members:
-            member = self._pick()
-            self.down[member.name] = self.cluster.crash(member, kept=self.random.random())
+        if not self.members:
+            return
+        member = self._pick()
+        store = self.cluster.crash(member, kept=self.random.random())
+        if "gone" not in self.faults or not _is_newcomer(self, member):
+            self.down[member.name] = store
+        else:
+            # A newcomer that never comes back, but somebody else does.
+            self.gone += 1
+            self.coming.append(f"m{self.gone}")
 
     def _stop(self) -> None:
         if self.members:
@@ -187,6 +197,8 @@ class Workload:
             store.failing = "" if store.failing else "DiskFull"
 
     def _collect(self) -> None:
+        running = self.cluster.running
+        self.members = [member for member in self.members if member.name in running]
         still_open = []
         for user, ticket, done in self._open:
             if ticket in user.replies:
@@ -200,30 +212,47 @@ class Workload:
     def _heal(self) -> None:
         while self.down:
             self._restart()
+        if self.gone and self.coming:
+            # The place of a newcomer that is gone is free only once somebody asks for it.
+            self._join()
         for member in self.members:
             member.store.failing = ""
         self.cluster.network.heal()
-        self.cluster.run(4.0)
+        self.cluster.run(30.0 if self.gone else 4.0)
         self._collect()
 
     def _check(self) -> None:
         assert all(member.ready for member in self.members)
         for key in KEYS:
-            row_key, must_see = self._row(key), self.oracle.must_see(self._row(key))
+            row_key, must_see = _row(self, key), self.oracle.must_see(_row(self, key))
             for reader in (*self.members, self.client):
                 request = m.GetRequest(0, 0, BUDGET_MS, QUORUM, True, [key])
                 found = self.cluster.ask(reader, request)
                 assert type(found) is m.GetDone
                 self.oracle.on_get(must_see, found)
+            owners = self.members[0].home.locate(key)[1]
+            holders = [member for member in self.members if member.home.node_id in owners]
+            if len(holders) < len(owners):
+                # A newcomer said that it was whole, and was gone before that was decided.
+                assert self.gone
+                continue
             request = m.GetRequest(0, 0, BUDGET_MS, ALL, True, [key])
             assert type(self.cluster.ask(self.members[0], request)) is m.GetDone
             self.cluster.run(0.2)
-            owners = self.members[0].home.locate(key)[1]
-            holders = [member for member in self.members if member.home.node_id in owners]
-            copies = [holder.store.rows.get(row_key) for holder in holders]
-            assert len(copies) == len(owners)
-            self.oracle.at_the_end(row_key, copies)
+            self.oracle.at_the_end(row_key, [one.store.rows.get(row_key) for one in holders])
 
-    def _row(self, key: bytes) -> bytes:
-        home = next(one.home for one in (*self.members, self.client) if one.home.topology)
-        return home.locate(key)[0]
+
+def _row(workload: Workload, key: bytes) -> bytes:
+    processes = (*workload.members, workload.client)
+    home = next(one.home for one in processes if one.home.topology)
+    return home.locate(key)[0]
+
+
+def _is_newcomer(workload: Workload, member: Process) -> bool:
+    """Whether it has no place yet, or one that it may lose."""
+    driver = next((one for one in workload.members if one.name == "n0" and one.ready), None)
+    if driver is None or driver.home.topology is None or driver.store.begun:
+        return False
+    record = driver.home.topology
+    newcomer = record.change == member.home.node_id
+    return newcomer or record.member(member.home.node_id) is None

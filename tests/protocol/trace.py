@@ -1,0 +1,214 @@
+"""Steps of a cluster as text: names instead of ids, so that a scenario reads like a story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from dynamokv.causality.versions import Context, Version
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.effects import Effect, Event
+from dynamokv.ring.topology import Topology
+from dynamokv.types import Actor
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire import messages as m
+from dynamokv.wire import record as records
+from dynamokv.wire.messages import Message
+from tests.protocol.process import Process
+
+
+class Trace:
+    """A ``Cluster`` watcher that writes lines.
+
+    Attributes:
+        lines: what happened since they were last taken.
+    """
+
+    def __init__(self, now_us: Callable[[], int]) -> None:
+        self.lines: list[str] = []
+        self._now_us = now_us
+        self._names: dict[bytes, str] = {}
+        self._actors: dict[Actor, str] = {}
+        self._times: dict[Actor, list[int]] = {}
+        self._requests: dict[int, str] = {}
+
+    def watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
+        self._know(process)
+        if not effects and isinstance(event, (e.Tick, e.IdentityStored)):
+            return
+        self.lines.append(f"{self._now_us() / 1000:.1f} ms  {process.name}  {self._event(event)}")
+        self.lines += [f"    {self._effect(effect)}" for effect in effects]
+
+    def take(self) -> list[str]:
+        lines, self.lines = self.lines, []
+        return lines
+
+    # --- names ------------------------------------------------------------------------------------
+
+    def _know(self, process: Process) -> None:
+        home = process.home
+        if home.node_id:
+            self._names.setdefault(home.node_id, process.name)
+            if home.actor not in self._actors:
+                name = self._names[home.node_id]
+                lives = sum(other.rstrip("'") == name for other in self._actors.values())
+                self._actors[home.actor] = name + "'" * lives
+
+    def actor(self, actor: Actor, name: str) -> None:
+        """What to call an actor that is no process's."""
+        self._actors[actor] = name
+
+    def name(self, peer: bytes) -> str:
+        found = self._names.get(peer)
+        if found is None:
+            found = self._names[peer] = peer.decode() if peer.isascii() and peer[0] else "a client"
+        return found
+
+    def request(self, id: int) -> str:
+        if not id:
+            return "#-"
+        return self._requests.setdefault(id, f"#{len(self._requests) + 1}")
+
+    def _dot(self, actor: Actor, time: int) -> str:
+        times = self._times.setdefault(actor, [])
+        if time not in times:
+            times.append(time)
+        return f"{self._actors[actor]}.{times.index(time) + 1}"
+
+    def key(self, row: bytes) -> str:
+        return {row_keys.IDENTITY_ROW: "identity", row_keys.TOPOLOGY_ROW: "topology"}.get(
+            row, row[4:].decode(errors="replace")
+        )
+
+    def record(self, record: bytes | None) -> str:
+        if not record:
+            return "nothing"
+        state = records.decode(record)
+        shown = [self._version(version) for version in state.versions]
+        own: Context = {version.dot.actor: version.dot.time for version in state.versions}
+        more = [self._dot(a, t) for a, t in state.context.items() if own.get(a) != t]
+        return "{" + ", ".join(shown) + (f" after {' '.join(more)}" if more else "") + "}"
+
+    def _version(self, version: Version) -> str:
+        value = "deleted" if version.tombstone else version.value.decode()
+        return f"{self._dot(*version.dot)}={value}"
+
+    def topology(self, topology: Topology) -> str:
+        members = []
+        for member in topology.members:
+            name = self.name(member.node_id)
+            at = "" if member.address == f"{name}:1" else f" at {member.address}"
+            filling = " filling" if member.node_id == topology.change else ""
+            members.append(name + at + filling)
+        secrets = "" if topology.context_key else ", no secrets"
+        return f"epoch {topology.epoch} ({', '.join(members)}{secrets})"
+
+    # --- events and effects -----------------------------------------------------------------------
+
+    def _event(self, event: Event | None) -> str:
+        match event:
+            case None:
+                return "starts"
+            case e.Request(_, message):
+                return f"is asked: {self.message(message)}"
+            case e.Received(peer, message):
+                return f"from {self.name(peer)}: {self.message(message)}"
+            case e.PeerUp(peer) | e.PeerDown(peer):
+                return f"{self.name(peer)} is {'up' if type(event) is e.PeerUp else 'down'}"
+            case e.Undelivered(peer, message):
+                return f"cannot reach {self.name(peer)}: {self.message(message)}"
+            case e.Written() | e.WriteFailed() | e.TopologyStored() | e.PageStored():
+                return self._after(event)
+            case e.IdentityStored(ceiling):
+                return "has stored its identity" if ceiling else "could not store its identity"
+            case _:
+                return type(event).__name__.lower()
+
+    def _after(self, after: Any) -> str:
+        match after:
+            case e.Send(peer, message):
+                return f"to {self.name(peer)}: {self.message(message)}"
+            case e.Written(id):
+                return f"has written {self.request(id)}"
+            case e.WriteFailed(id, reason):
+                return f"could not write {self.request(id)}: {reason}"
+            case e.TopologyStored(topology, _):
+                return f"has stored {self.topology(topology)}" if topology else "could not store it"
+            case e.PageStored(peer, _):
+                return f"has stored a page of {self.name(peer)}"
+            case _:
+                return "goes on"
+
+    def _effect(self, effect: Effect) -> str:
+        match effect:
+            case e.Send():
+                return self._after(effect)
+            case e.Write(rows, then):
+                written = [
+                    self.key(key) + ("" if key >= row_keys.END_OF_DATA else " " + self.record(held))
+                    for key, held in rows
+                ]
+                done = "" if then is None else f", then {self._after(then)}"
+                return f"write {'; '.join(written) or 'nothing'}{done}"
+            case e.Reply(_, message):
+                return f"answer: {self.message(message)}"
+            case e.Connect(peer, address):
+                name = self.name(peer)
+                return f"link to {name}" + ("" if name == address else f" at {address}")
+            case e.Disconnect(peer):
+                return f"no link to {self.name(peer)}"
+            case e.JoinFailed(_, text) | e.Report(_, _, text):
+                return f"{'give up' if type(effect) is e.JoinFailed else 'report'}: {text}"
+            case e.Again(event):
+                return f"again: {self._event(event)}"
+            case _:
+                return type(effect).__name__.lower()
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def message(self, message: Message) -> str:
+        kind = type(message).__name__
+        words = "".join(f" {word}" for word in self._words(message) if word)
+        return kind + words
+
+    def _words(self, message: Any) -> Iterable[str]:
+        if isinstance(message, (m.Replicate, m.Fetch, m.Scan, m.PutRequest, m.GetRequest)):
+            yield self.request(message.id)
+            yield f"e{message.epoch}" if message.epoch else ""
+        elif isinstance(
+            message, (m.Replicated, m.Fetched, m.Same, m.Scanned, m.Refused, m.Refresh)
+        ):
+            yield self.request(message.id)
+        match message:
+            case m.Replicate() | m.Scanned():
+                for key, held in zip(message.keys, message.records, strict=True):
+                    yield f"{self.key(key)} {self.record(held)}"
+            case m.Fetch():
+                yield ", ".join(map(self.key, message.keys))
+            case m.Fetched() | m.GetDone():
+                yield ", ".join(map(self.record, message.records))
+            case m.PutRequest():
+                yield f"{message.names[0][1:].decode()}={message.values[0].decode()}"
+                yield "with a context" if message.contexts else ""
+            case m.GetRequest():
+                yield message.names[0][1:].decode()
+            case m.Refused():
+                yield f"({message.detail})"
+            case m.Failed():
+                names = [self._names.get(_id_of(line, self._names), "?") for line in message.failed]
+                reasons = [line.partition(" ")[2] for line in message.failed]
+                yield f"{m.FailedCode(message.code).name} {message.got} of {message.needed}:"
+                yield ", ".join(f"{n} {r}" for n, r in zip(names, reasons, strict=True))
+            case m.JoinAnswer():
+                yield m.JoinReason(message.reason).name
+            case m.JoinRequest():
+                yield f"for {message.address}"
+            case m.TopologyReply() | m.Announce() | m.Refresh():
+                yield self.topology(Topology.decode(message.topology))
+        if isinstance(message, (m.PutDone, m.GetDone)):
+            yield f"by {' '.join(map(self.name, message.replicas))}"
+
+
+def _id_of(line: str, names: dict[bytes, str]) -> bytes:
+    """The node id that a line of failures starts with."""
+    return next((known for known in names if known.hex()[:8] == line[:8]), b"")
