@@ -1,4 +1,4 @@
-"""An asyncio handle that was dropped without ``aclose()`` hung its process in garbage collection.
+"""An asyncio handle dropped without ``aclose()`` hung its process in the garbage collector.
 
 Its ZeroMQ context was collected before its sockets, and a context waits for its sockets. Where that
 did not happen, libzmq's own thread went on answering heartbeats, so that peers took the process for

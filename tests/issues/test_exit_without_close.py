@@ -1,4 +1,4 @@
-"""A process that ended without ``close()`` printed a traceback, and left no clean stop behind.
+"""A process that ended without ``close()`` printed a traceback, and its stop was no clean one.
 
 The thread pools of the standard library take no more work once the interpreter shuts down, and the
 close at exit needed two of them: one for the last row, one for the end of the sockets. It failed

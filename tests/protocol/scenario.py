@@ -47,8 +47,8 @@ def play(text: str) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-class Scenario:
-    """One story."""
+class _Processes:
+    """The processes of a story, and what they hold."""
 
     def __init__(self) -> None:
         self.cluster = Cluster()
@@ -102,6 +102,10 @@ class Scenario:
         self.processes[name] = member
 
     # --- faults -----------------------------------------------------------------------------------
+
+
+class Scenario(_Processes):
+    """One story."""
 
     def do_hold(self, name: str) -> None:
         self.processes[name].holds_writes = True

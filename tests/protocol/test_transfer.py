@@ -238,3 +238,13 @@ def test_a_newcomer_does_not_coordinate_for_others_before_it_is_ready() -> None:
     request = m.GetRequest(9, 2, 5000, 0, False, [name_of(b"", b"a")])
     refused = sent(m.Refused, lone.receive(b"\0cli1", request))[b"\0cli1"]
     assert (refused.id, refused.reason) == (9, m.RefusedReason.NOT_READY)
+
+
+def test_a_page_of_an_earlier_copy_says_nothing_of_this_one() -> None:
+    """Taken for this one's, it would skip the keys before it, which this copy never read."""
+    lone = newcomer(3)
+    peer, scan = next(iter(first_questions(lone).items()))
+    assert lone.step(e.PageStored(peer, END, scan.id + 1_000_000)) == []
+    assert lone.step(e.PageStored(b"nobody's node id", END, scan.id)) == []
+    asked = sent(m.Scan, lone.after(1.0)) | sent(m.Scan, lone.after(5.0))
+    assert asked[peer].start == scan.start

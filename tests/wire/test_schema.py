@@ -237,6 +237,15 @@ def test_beyond_the_limit(name: str, values: dict[str, Any]) -> None:
     refuse(changed(name, **values))
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, message in BY_NAME.items() if "budget_ms" in message._fields]
+)
+def test_a_budget_is_a_duration(name: str) -> None:
+    most = limits.DURATION_MS_MAX
+    deliver(changed(name, budget_ms=most))
+    refuse(changed(name, budget_ms=most + 1))
+
+
 @pytest.mark.parametrize(("name", "values", "good"), PARALLEL)
 def test_lists_that_belong_together(name: str, values: dict[str, Any], good: bool) -> None:
     if good:
