@@ -103,6 +103,13 @@ class _Processes:
 
     # --- faults -----------------------------------------------------------------------------------
 
+    def do_members(self) -> None:
+        for name, process in sorted(self.cluster.running.items()):
+            topology = process.home.topology
+            ring = self.trace.topology(topology) if topology is not None else "no ring"
+            ready = "ready" if process.ready else "not ready"
+            self.trace.lines.append(f"{name}: {ring}, {ready}")
+
 
 class Scenario(_Processes):
     """One story."""
@@ -179,10 +186,3 @@ class Scenario(_Processes):
                 row = process.home.locate(name_of(b"", key.encode()))[0]
                 held = self.trace.record(process.store.newest(row))
                 self.trace.lines.append(f"{name} holds {held}")
-
-    def do_members(self) -> None:
-        for name, process in sorted(self.cluster.running.items()):
-            topology = process.home.topology
-            ring = self.trace.topology(topology) if topology is not None else "no ring"
-            ready = "ready" if process.ready else "not ready"
-            self.trace.lines.append(f"{name}: {ring}, {ready}")
