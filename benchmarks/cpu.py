@@ -6,6 +6,7 @@ immune: neighbours share caches, and virtual machines share cores.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -25,7 +26,9 @@ def seconds_of(pid: int) -> float:
     """
     total = 0
     for task in (PROC / str(pid) / "task").iterdir():
-        total += int((task / "schedstat").read_text("ascii").split()[0])
+        # A thread may end between the listing and the look at it.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            total += int((task / "schedstat").read_text("ascii").split()[0])
     return total / 1e9
 
 

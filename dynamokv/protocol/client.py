@@ -115,7 +115,10 @@ class ClientNode:
         return effects
 
     def _on_peer_up(self, event: e.PeerUp) -> list[Effect]:
-        if self.home.topology is not None and self.home.topology.member(NodeId(event.peer)):
+        topology = self.home.topology
+        if topology is None:
+            return [Send(event.peer, m.TopologyRequest(0, self.home.settings.cluster))]
+        if topology.member(NodeId(event.peer)):
             self.home.up.add(NodeId(event.peer))
         return []
 

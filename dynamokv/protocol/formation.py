@@ -89,7 +89,6 @@ class Seeker:
         self.seeds = dict.fromkeys(seed.encode() for seed in others)
         self.silent = set(self.seeds)
         self.grace_ends = now + limits.FOUND_GRACE_SECONDS
-        self.next_ask = now
         self.candidates: dict[NodeId, tuple[Member, float]] = {}
         self.founding = False
         self.found_a_ring = False
@@ -100,17 +99,21 @@ class Seeker:
 
     def tick(self, home: Home, now: float) -> list[Effect]:
         """Ask again, or found."""
-        if self.founding or now < self.next_ask:
+        may_found = self.founder and not self.found_a_ring and not self.founding
+        if may_found and (not self.silent or now >= self.grace_ends):
+            others = self._still_asking(now)
+            if len(others) >= home.settings.expect_members - 1:
+                self.founding = True
+                return [store(founding_topology(home, (this_member(home), *others)))]
+        return [effect for seed in self.seeds for effect in self.ask(home, seed)]
+
+    def ask(self, home: Home, seed: bytes) -> list[Effect]:
+        """The question for a seed: is there a ring, or, for a place in it."""
+        if self.founding:
             return []
-        self.next_ask = now + limits.SEEK_SECONDS
         if self.founder and not self.found_a_ring:
-            if not self.silent or now >= self.grace_ends:
-                others = self._still_asking(now)
-                if len(others) >= home.settings.expect_members - 1:
-                    self.founding = True
-                    return [store(founding_topology(home, (this_member(home), *others)))]
-            return [Send(seed, TopologyRequest(0, home.settings.cluster)) for seed in self.seeds]
-        return [Send(seed, join_request(home)) for seed in self.seeds]
+            return [Send(seed, TopologyRequest(0, home.settings.cluster))]
+        return [Send(seed, join_request(home))]
 
     def on_answer(self, home: Home, peer: bytes, message: JoinAnswer) -> list[Effect]:
         """A seed has no place for us, yet or for ever."""

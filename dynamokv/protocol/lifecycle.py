@@ -111,6 +111,13 @@ class Lifecycle:
         topology = self.home.topology
         return topology.member(self.home.node_id) if topology is not None else None
 
+    def on_link_up(self, link: bytes) -> list[Effect]:
+        """Something answers at an address that is no member's: a seed, which is asked at once, or
+        whoever stands at this node's old place."""
+        if self.seeker is None:
+            return self.move.on_link_up(link)
+        return self.seeker.ask(self.home, link) if self._identified else []
+
     # --- topology ---------------------------------------------------------------------------------
 
     def topology_for(self, peer: bytes) -> list[Any]:

@@ -212,7 +212,7 @@ class Node:
     def _on_peer_up(self, event: e.PeerUp) -> list[Effect]:
         home, peer = self.home, NodeId(event.peer)
         if home.topology is None or home.topology.member(peer) is None:
-            return self.life.move.on_link_up(peer)
+            return self.life.on_link_up(peer)
         home.up.add(peer)
         if peer in home.seen_up:
             home.returned[peer] = home.clock.monotonic()

@@ -14,7 +14,15 @@ from __future__ import annotations
 
 from dynamokv import limits
 from dynamokv.causality.hlc import wall_ms_of
-from dynamokv.causality.versions import EMPTY, Context, Dot, KeyState, Version, update
+from dynamokv.causality.versions import (
+    EMPTY,
+    Context,
+    Dot,
+    KeyState,
+    Version,
+    join_contexts,
+    update,
+)
 from dynamokv.protocol.effects import Effect, Origin, Send, Write, WriteFailed, Written, answer
 from dynamokv.protocol.home import NO_OWNERS, Home
 from dynamokv.protocol.tally import Tally, Verdict
@@ -154,10 +162,12 @@ class PutOp:
             home.counters["contexts_refused"] += 1
             return PutError.CONTEXT
         state = records.decode(held) if held else EMPTY
-        if seen.get(home.actor, 0) > state.context.get(home.actor, 0):
+        own = own_dot(token)
+        told = join_contexts(seen, {own.actor: own.time}) if own else seen
+        if told.get(home.actor, 0) > state.context.get(home.actor, 0):
             home.forgot()
-        version = self._version(home, value, state.context, seen)
-        record = records.encode(update(state, seen, version, own_dot(token)))
+        version = self._version(home, value, state.context, told)
+        record = records.encode(update(state, seen, version, own))
         if self._too_many_siblings(home, state, record):
             home.counters["sibling_cap_refused"] += 1
             return PutError.SIBLINGS

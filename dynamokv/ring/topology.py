@@ -11,7 +11,7 @@ Rules:
     - Every step raises the epoch by one. Nothing else does.
     - ``cluster_id``, ``partitions``, ``n`` and ``seed`` are fixed for ever by the founder: data
       lies where they put it.
-    - Members stand in join order. That order is for people; no placement depends on it.
+    - Members stand in join order. The first one decides changes; no placement depends on it.
     - One newcomer at a time: while ``change`` names one that is still being filled, nobody else
       joins. Two half-filled members could own two of a key's three copies, and then a quorum of
       owners would know nothing.

@@ -151,7 +151,7 @@ class Failed(NamedTuple):
 
 
 class TopologyRequest(NamedTuple):
-    """What is your topology? Answered by ``TopologyReply`` or ``NoTopology``; allowed before the
+    """What is your topology? Answered by ``TopologyReply`` or ``JoinAnswer``; allowed before the
     ring is known."""
 
     id: int
@@ -211,7 +211,7 @@ class Scanned(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """The newcomer holds all that its peers hold; answered by ``TopologyReply``."""
+    """The newcomer holds all that its peers hold; answered by an ``Announce``."""
 
     id: int
     epoch: int

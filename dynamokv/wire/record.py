@@ -2,9 +2,15 @@
 
 Layout, big-endian::
 
-    version u8 = 1 | zero u8 | versions u16 | actors u16 actors x   (actor 8 bytes, time u64)
-    the context, sorted by actor versions x (actor 8 bytes, time u64, flags u8, expires_ms u64,
-    length u32)  sorted by dot values, one after the other
+    version u8 = 1 | zero u8 | versions u16 | actors u16
+
+    actors x     actor 8 bytes | time u64
+                 (the context, sorted by actor)
+
+    versions x   actor 8 bytes | time u64 | flags u8 | expires_ms u64 | length u32
+                 (sorted by dot)
+
+    values, one after the other
 
 Rules:
     - One state has one encoding: sorted, no duplicates, every dot covered by the context. Anything

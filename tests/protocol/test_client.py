@@ -103,7 +103,14 @@ def test_answers_that_are_no_ring_yet_change_nothing() -> None:
     asking = Asking(known=False)
     no_ring = m.JoinAnswer(0, m.JoinReason.NO_RING, "no ring here yet")
     assert asking.receive(SEED, no_ring) == []
-    assert asking.step(e.PeerUp(SEED)) == []
+
+
+def test_a_seed_that_comes_up_is_asked_at_once() -> None:
+    asking = Asking(known=False)
+    question = m.TopologyRequest(0, "test")
+    assert asking.step(e.PeerUp(SEED)) == [e.Send(SEED, question)]
+    asking.learn(RING)
+    assert asking.step(e.PeerUp(OTHER_SEED)) == []
 
 
 def test_another_rings_name_ends_it() -> None:

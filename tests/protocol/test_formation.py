@@ -58,6 +58,14 @@ def test_a_founder_asks_the_other_seeds_first() -> None:
     assert decided(bench.after(TICK))
 
 
+def test_a_seed_that_comes_up_is_asked_at_once() -> None:
+    for bench in (seeking(), seeking(founder=False)):
+        effects = bench.step(e.PeerUp(LINK))
+        assert {effect.peer for effect in of(e.Send, effects)} == {LINK}
+    bench = Bench(rings.node_id(0), None, address=HERE, seeds=(THERE,))
+    assert bench.step(e.PeerUp(LINK)) == [], "not before the identity is durable"
+
+
 def test_silent_seeds_are_waited_for_and_no_longer() -> None:
     bench = seeking()
     assert decided(bench.after(FOUND_GRACE_SECONDS - 0.01)) is None

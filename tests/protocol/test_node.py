@@ -147,7 +147,6 @@ def test_whoever_comes_up_is_shown_the_topology() -> None:
 
 def test_strangers_are_shown_nothing() -> None:
     assert Lone().step(e.PeerUp(rings.node_id(77))) == []
-    assert seeking().step(e.PeerUp(b"seed:1")) == []
 
 
 def test_an_address_that_belongs_to_another_ring_now_is_as_good_as_down() -> None:

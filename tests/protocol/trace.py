@@ -61,7 +61,7 @@ class Trace:
     def name(self, peer: bytes) -> str:
         found = self._names.get(peer)
         if found is None:
-            found = self._names[peer] = peer.decode() if peer.isascii() and peer[0] else "a client"
+            found = self._names[peer] = peer.decode() if peer.isascii() and peer[0] else "somebody"
         return found
 
     def request(self, id: int) -> str:

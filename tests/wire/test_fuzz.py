@@ -27,7 +27,7 @@ from tests.wire.samples import (
     unpack,
 )
 
-FUZZ_FRAMES = int(os.environ.get("FUZZ_FRAMES", "90_000"))
+FUZZ_FRAMES = int(os.environ.get("FUZZ_FRAMES", "60_000"))
 SLICES = 6
 
 FRAMES = [pack(*MESSAGES), *[pack(message) for message in MESSAGES + MODEST]]

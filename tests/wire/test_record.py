@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dynamokv import limits
 from dynamokv.causality.versions import EMPTY, Dot, KeyState, Version, join
 from dynamokv.types import Actor
 from dynamokv.wire import record as records
@@ -225,3 +226,30 @@ def test_what_is_no_record_joins_nothing(damaged: bytes) -> None:
     for held in (None, records.encode(EMPTY), records.encode(STATE)):
         with pytest.raises(ValueError, match="record"):
             records.join_records(held, damaged)
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fit"),
+    [
+        ([], 0),
+        ([0, 0, 0], 3),
+        ([10], 1),
+        ([11], 1),  # one goes always, or its key could never be read
+        ([11, 0], 1),
+        ([4, 6], 2),
+        ([4, 6, 0], 3),
+        ([4, 7], 1),
+        ([4, 6, 1, 0], 2),
+        ([0, 11, 1], 1),
+        ([1, 2, 3, 4, 5], 4),
+    ],
+)
+def test_as_many_records_as_an_answer_carries(
+    monkeypatch: pytest.MonkeyPatch, sizes: list[int], fit: int
+) -> None:
+    monkeypatch.setattr(limits, "ANSWER_BYTES_MAX", 10)
+    found = [bytes(size) for size in sizes]
+    assert records.fitting(found) == found[:fit]

@@ -1,0 +1,21 @@
+"""A member that came back at another address was never told that the driver had moved too.
+
+Nobody had a link to it, since nobody knew where it was; it had greeted the others before the driver
+moved, and a greeting with an older record was not answered with the newer one.
+"""
+
+from __future__ import annotations
+
+from tests.protocol.cluster import Cluster
+
+
+def test_it_learns_where_the_driver_is() -> None:
+    cluster = Cluster()
+    first, second, third = cluster.ring(3)
+    disks = [cluster.crash(third), cluster.crash(first)]
+    cluster.run(0.1)
+    third = cluster.member("n8", disks[0], seeds=("n1:1",))
+    cluster.run(0.5)
+    first = cluster.member("n9", disks[1])
+    cluster.run(4.0)
+    assert all(member.ready for member in (first, second, third))
