@@ -46,13 +46,15 @@ class ConnectionMonitor(Watched):
     libzmq names a connection, by its descriptor, when it comes and when it goes, but not when its
     handshake succeeds; and of bytes that are not of its protocol it says only that the connection
     went. So a success is put down to the newest connection without one, because a peer succeeds in
-    milliseconds, and whoever goes without has failed. Where that was wrong, because libzmq says
-    that one failed which has a success, it passes that on; the sum comes out right.
+    milliseconds, and whoever goes without has failed. Where that may have been wrong, whoever goes
+    counts as failed and passes its success on to another one, which then has it in its place: the
+    sum comes out right.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, socket: zmq.Socket[bytes]) -> None:
         self.failed = 0
-        self._greeted: dict[int, bool] = {}
+        self._waiting: list[int] = []
+        self._doubtful: dict[int, bool] = {}
         self._told = False
         super().__init__(loop, socket)
 
@@ -61,20 +63,23 @@ class ConnectionMonitor(Watched):
         message: Any = recv_monitor_message(self.socket, zmq.NOBLOCK)
         event, descriptor = message["event"], message["value"]
         if event == zmq.EVENT_ACCEPTED:
-            self._greeted[descriptor] = False
+            self._waiting.append(descriptor)
         elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self._greet()
+            self._succeed()
         elif event != zmq.EVENT_DISCONNECTED:
             self._told = True
         else:
-            greeted = self._greeted.pop(descriptor, True)
             told, self._told = self._told, False
-            if not greeted or (told and self._greet()):
+            if descriptor in self._waiting:
+                self._waiting.remove(descriptor)
+                self.failed += 1
+            elif (self._doubtful.pop(descriptor, False) or told) and self._succeed():
                 self.failed += 1
 
-    def _greet(self) -> bool:
+    def _succeed(self) -> bool:
         """Put a success down to a connection; False when all that are open have one."""
-        waiting = [descriptor for descriptor, greeted in self._greeted.items() if not greeted]
-        if waiting:
-            self._greeted[waiting[-1]] = True
-        return bool(waiting)
+        if not self._waiting:
+            return False
+        newest = self._waiting.pop()
+        self._doubtful[newest] = bool(self._waiting)
+        return True

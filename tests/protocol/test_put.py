@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from dynamokv import limits
@@ -104,6 +106,25 @@ def test_an_acknowledgement_of_a_stranger_counts_nothing() -> None:
     assert no_reply(lone.receive(CLIENT, m.Refused(id, m.RefusedReason.STORAGE, "no")))
     assert no_reply(lone.step(e.PeerDown(rings.node_id(77))))
     assert reply(acknowledge(lone, id, 0))
+
+
+@pytest.mark.parametrize(("others", "counts"), [(1, True), (2, False), (3, True), (4, False)])
+def test_a_newcomer_counts_only_where_the_others_are_a_quorum_without_it(
+    others: int, counts: bool
+) -> None:
+    """It may go away again, and another one may come in its place."""
+    ring = rings.ring(others + 1, n=5, partitions=8)
+    lone = Lone(topology=replace(ring, change=rings.node_id(others)), n=5)
+    id = request_id(lone.put())
+    lone.durable()
+    quorum = (others + 1) // 2 + 1
+    *old, newcomer = range(others)
+    for peer in old[: quorum - 2]:
+        assert no_reply(acknowledge(lone, id, peer))
+    effects = acknowledge(lone, id, newcomer)
+    assert no_reply(effects) is not counts
+    if not counts:
+        assert reply(acknowledge(lone, id, old[quorum - 2])).needed == others // 2 + 1
 
 
 # --- how it fails ---------------------------------------------------------------------------------

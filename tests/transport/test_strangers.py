@@ -205,3 +205,20 @@ async def test_two_with_one_name_do_not_take_each_others_frames() -> None:
                 assert first.poll(10_000)
                 assert first.recv() == b"back"
                 assert not second.poll(0)
+
+
+@pytest.mark.asyncio
+async def test_a_stranger_beside_a_friend_is_counted_while_the_friend_stays() -> None:
+    """Whatever the order in which libzmq tells of the two."""
+    with ends(1) as (end,):
+        address = end.transport.bind(LOOPBACK)
+        for count in range(1, 31):
+            with raw_socket(zmq.DEALER, address) as friend, tcp(address) as stranger:
+                stranger.sendall(HTTP)
+                friend.send(b"hello")
+                await until_async(
+                    lambda n=count: end.transport.handshakes_failed == n,  # type: ignore[misc]
+                    "the stranger is counted",
+                )
+        await until_async(lambda: len(end.frames) == 30, "every friend is heard")
+        assert end.transport.handshakes_failed == 30
