@@ -154,6 +154,18 @@ def test_an_answer_counts_once_and_a_strangers_not_at_all() -> None:
     assert reply(lone.receive(second, m.Same(id)))
 
 
+def test_what_a_stranger_or_a_latecomer_shows_is_not_joined() -> None:
+    lone = Lone()
+    lone.hold(MINE)
+    asked = sent(m.Fetch, lone.get(level=ALL))
+    first, second = asked
+    id = asked[first].id
+    lone.receive(first, m.Same(id))
+    for peer in (CLIENT, rings.node_id(77), first):
+        assert lone.receive(peer, m.Fetched(id, [BESIDE])) == []
+    assert reply(lone.receive(second, m.Same(id))).records == [MINE]
+
+
 def test_the_answer_for_a_client_goes_to_the_client() -> None:
     lone = Lone()
     lone.hold(MINE)

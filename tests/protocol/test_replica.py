@@ -269,6 +269,15 @@ def test_two_newcomers_do_not_disturb_each_other() -> None:
     assert scan(lone, first.next, peer=1).keys == rows[limits.SCAN_PAGE_ITEMS :]
 
 
+def test_the_keys_are_listed_once() -> None:
+    """What is written afterwards reaches the newcomer as an owner."""
+    lone = Lone()
+    rows = fill(lone, limits.SCAN_PAGE_ITEMS + 3)
+    following = scan(lone).next
+    lone.store.rows[rows[-1] + b"x"] = record((ELSE, NOW - 9, b"later"))
+    assert scan(lone, following).keys == rows[limits.SCAN_PAGE_ITEMS :]
+
+
 def test_a_list_of_keys_goes_with_its_newcomer() -> None:
     lone = Lone()
     rows = fill(lone, limits.SCAN_PAGE_ITEMS + 3)
