@@ -132,9 +132,13 @@ class NodeConfig:
     in_flight_max: int = limits.IN_FLIGHT_MAX
     """Requests under way at once; beyond it calls raise ``Overloaded`` before any work."""
 
-    log_bytes_max: int = 64 * limits.MiB
-    """Write-ahead log bytes after which a snapshot replaces it. Smaller restarts faster, larger
-    writes less."""
+    memtable_bytes: int = 32 * limits.MiB
+    """Bytes of new rows in memory before they become a table; up to three times that are held.
+    Smaller restarts faster, larger writes less."""
+
+    cache_bytes: int = 64 * limits.MiB
+    """Bytes of memory for rows and blocks read from disk, and for the indexes of tables. Raise it
+    when ``cache_hit_rate`` is low."""
 
     engine: Callable[[Path], StorageEngine] | None = None
     """Your own storage engine, given the data directory. Default: the durable one, or memory
@@ -166,7 +170,8 @@ class NodeConfig:
         check_range("sibling_cap", self.sibling_cap, 1, 10_000)
         check_range("max_clock_drift", self.max_clock_drift, 0.1, 3600.0)
         check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
-        check_range("log_bytes_max", self.log_bytes_max, 4 * limits.KiB, 1 << 40)
+        check_range("memtable_bytes", self.memtable_bytes, 64 * limits.KiB, 1 << 40)
+        check_range("cache_bytes", self.cache_bytes, 0, 1 << 40)
         if (
             self.consistency not in (Consistency.QUORUM, Consistency.ALL)
             and self.consistency > self.n
@@ -337,7 +342,8 @@ _NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
     "expect_members": integer,
     "sibling_cap": integer,
     "max_clock_drift": number,
-    "log_bytes_max": integer,
+    "memtable_bytes": integer,
+    "cache_bytes": integer,
 }
 _OTHER_FACE_FIELDS = {f.name for cls in (NodeConfig, ClientConfig) for f in fields(cls)}
 """A file or an environment may serve a member and a client of one application; each takes the

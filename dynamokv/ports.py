@@ -16,6 +16,10 @@ Row: TypeAlias = tuple[bytes, bytes | None]
 are values)."""
 
 
+Stat: TypeAlias = int | float | list[str]
+"""A number, or lines of text for an operator."""
+
+
 class Clock(Protocol):
     """Time, handed in."""
 
@@ -60,17 +64,24 @@ class StorageEngine(Protocol):
     """An ordered, durable map of bytes. Third parties may bring their own
     (``NodeConfig(engine=...)``).
 
-    ``apply``, ``flush``, ``checkpoint`` and ``close`` are called by one thread at a time, though
-    not always the same one. ``get``, ``scan`` and ``stats`` may be called by any thread at any
-    moment, also during an ``apply``; they see each batch's row whole or not at all.
+    ``apply``, ``drop``, ``flush``, ``checkpoint`` and ``close`` are called by one thread at a time,
+    though not always the same one. ``get``, ``scan`` and ``stats`` may be called by any thread at
+    any moment, also during an ``apply``; they see each batch's row whole or not at all.
 
     Attributes:
         forgot: True when opening found that acknowledged writes may be missing (a truncated,
             damaged or quarantined file). The node then mints a new storage epoch before its first
             write.
+        congested: True when the next ``apply`` may wait, for room or because too much is under way:
+            it is then kept off the event loop. An engine that never waits says False.
     """
 
     forgot: bool
+
+    @property
+    def congested(self) -> bool:
+        """See above. Asked before every write, so it has to be quick."""
+        ...
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or ``None``. Raises ``CorruptionError`` for bytes that fail their checksum."""
@@ -92,6 +103,12 @@ class StorageEngine(Protocol):
         show."""
         ...
 
+    def drop(self, start: bytes, end: bytes) -> None:
+        """Delete all rows with start <= key < end; on return that is on the disk. It may be many
+        rows, so it is no batch: after a crash or an error some may be gone, and whoever wanted it
+        calls it again. Scans begun before still show them. Raises as ``apply`` does."""
+        ...
+
     def flush(self) -> None:
         """On return, everything applied before is on the disk. Raises as ``apply`` does."""
         ...
@@ -100,9 +117,9 @@ class StorageEngine(Protocol):
         """Write a copy, as of now, that the same engine can open; ``directory`` must not exist."""
         ...
 
-    def stats(self) -> Mapping[str, int | float]:
+    def stats(self) -> Mapping[str, Stat]:
         """At least ``rows`` and ``storage_bytes`` (on disk, or in memory for an engine without a
-        disk)."""
+        disk). ``rows``: an estimate where counting would cost."""
         ...
 
     def close(self) -> None:
@@ -126,6 +143,10 @@ class FileSystem(Protocol):
         """The whole file."""
         ...
 
+    def open_read(self, path: Path) -> ReadFile:
+        """Open for reading at any place. What was opened stays readable when its name goes."""
+        ...
+
     def open_append(self, path: Path) -> AppendFile:
         """Open for appending at the end, created when absent. ``sync_dir`` makes a new entry
         durable."""
@@ -145,6 +166,22 @@ class FileSystem(Protocol):
 
     def link(self, source: Path, target: Path) -> None:
         """A second name for the same, from now on immutable, file."""
+        ...
+
+
+class ReadFile(Protocol):
+    """An open file to read from; any thread, any number at once."""
+
+    def read_at(self, offset: int, size_bytes: int) -> bytes:
+        """These bytes, or fewer where the file ends."""
+        ...
+
+    def size(self) -> int:
+        """Length in bytes."""
+        ...
+
+    def close(self) -> None:
+        """A second call does nothing."""
         ...
 
 

@@ -12,7 +12,14 @@ import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from dynamokv.errors import ClosedError, ForkedError, Indeterminate, ReadFailed, UsageError
+from dynamokv.errors import (
+    ClosedError,
+    ForkedError,
+    Indeterminate,
+    ReadFailed,
+    StorageError,
+    UsageError,
+)
 from dynamokv.protocol.batch import group
 from dynamokv.runtime.loop import Runtime
 from dynamokv.runtime.thread import CLOSED, Handoff, LoopThread
@@ -107,13 +114,18 @@ class Session:
     # --- for calls --------------------------------------------------------------------------------
 
     def read_here(self, name: bytes) -> bytes | None:
-        """This process's own copy, ``b""`` for none; ``None`` when it owns no copy. Any thread."""
+        """This process's own copy, ``b""`` for none; ``None`` when it owns no copy, or cannot read
+        it. Any thread."""
         runtime = self.running()
         home = runtime.home
         key, owners = home.locate(name)
         if home.node_id not in owners:
             return None
-        return home.reader.visible(key) or b""
+        try:
+            return home.reader.visible(key) or b""
+        except StorageError:
+            # Another owner has it. The store has said what is wrong with it.
+            return None
 
     def group(self, names: list[bytes], sizes: list[int]) -> list[list[int]]:
         """Positions of the names, grouped by their owners. Any thread."""

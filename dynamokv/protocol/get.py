@@ -15,6 +15,8 @@ Rules:
 
 from __future__ import annotations
 
+from dynamokv import limits
+from dynamokv.errors import StorageError
 from dynamokv.protocol.effects import LOCAL, Effect, Origin, Send, Write, answer
 from dynamokv.protocol.home import NO_OWNERS, ClockDrift, Home
 from dynamokv.protocol.tally import Tally, Verdict
@@ -68,10 +70,7 @@ class GetOp:
         spare: list[NodeId] = []
         for owner in owners:
             if owner == home.node_id:
-                visible = home.reader.visible
-                self.local = [visible(key) or records.ABSENT for key in self.keys]
-                self.answers[owner] = self.local
-                tally.add(owner)
+                self._read_here(home)
             elif owner in home.up:
                 spare.append(owner)
             else:
@@ -87,6 +86,18 @@ class GetOp:
             self.spare.sort(key=lambda owner: owner not in returned)
             effects += self._ask(home, sum(owner in returned for owner in self.spare))
         return effects + self._settle(home)
+
+    def _read_here(self, home: Home) -> None:
+        visible = home.reader.visible
+        try:
+            local = [visible(key) or records.ABSENT for key in self.keys]
+        except StorageError as error:
+            # As good as an owner that is down: the others still have it.
+            home.counters["damaged_reads"] += 1
+            self.tally.fail(home.node_id, str(error)[: limits.TEXT_BYTES_MAX])
+            return
+        self.local = self.answers[home.node_id] = local
+        self.tally.add(home.node_id)
 
     def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
         """An owner answered."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from dynamokv import limits
 from dynamokv.causality.hlc import HybridClock, wall_ms_of
 from dynamokv.causality.versions import Context
+from dynamokv.errors import StorageError
 from dynamokv.ports import Clock, Reader, Rng
 from dynamokv.protocol.identity import new_actor
 from dynamokv.ring.hashing import partition_shift, position_of
@@ -142,6 +143,19 @@ class Home:
         self.actor = new_actor(self.rng)
         self.amnesia = True
 
+    def held(self, key: bytes) -> bytes | None:
+        """The record that a write builds on; ``None`` where there is none, or it is damaged.
+
+        A write may go on without a record that is lost: what it does not know stays beside it on
+        the other owners, under a name that never claimed to know it.
+        """
+        try:
+            return self.reader.newest(key)
+        except StorageError:
+            self.counters["damaged_reads"] += 1
+            self.forgot()
+            return None
+
     def merge(self, key: bytes, incoming: bytes) -> bytes | None:
         """The record to write after joining one from a peer; ``None`` when there is nothing new in
         it.
@@ -151,7 +165,7 @@ class Home:
             ClockDrift: it is stamped too far ahead of this node's clock; taking it over would drag
                 every clock along.
         """
-        held = self.reader.newest(key)
+        held = self.held(key)
         theirs = records.check(incoming)
         latest = max(theirs.values(), default=0)
         wall_ms = self.clock.wall_ms()

@@ -148,7 +148,7 @@ class PutOp:
     def _new_record(self, home: Home, key: bytes, value: bytes, token: bytes) -> bytes | PutError:
         assert home.topology is not None
         context_key = home.topology.context_key
-        held = home.reader.newest(key)
+        held = home.held(key)
         if not token:
             context: Context = records.context_of(held) if held else {}
             version = self._version(home, value, context)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from dynamokv import limits
+from dynamokv.errors import StorageError
 from dynamokv.protocol.effects import Effect, Send, Write
 from dynamokv.protocol.home import ClockDrift, Home
 from dynamokv.wire import keys as row_keys
@@ -56,7 +57,10 @@ def serve_replicate(home: Home, peer: bytes, message: Replicate) -> list[Effect]
 def serve_fetch(home: Home, peer: bytes, message: Fetch) -> list[Effect]:
     """Show the records, or say that they are the same."""
     visible = home.reader.visible
-    found = [visible(key) for key in message.keys]
+    try:
+        found = [visible(key) for key in message.keys]
+    except StorageError as error:
+        return _damaged(home, peer, message.id, error)
     if message.digests and [records.digest(record) for record in found] == message.digests:
         return [Send(peer, Same(message.id))]
     shown = records.fitting([record or records.ABSENT for record in found])
@@ -69,6 +73,14 @@ def serve_scan(home: Home, peer: bytes, message: Scan) -> list[Effect]:
     The keys are listed once, at its first page: what is written afterwards reaches it as an owner
     anyway.
     """
+    try:
+        return [Send(peer, _page(home, peer, message))]
+    except StorageError as error:
+        # Without these rows the newcomer would count as a copy that it is not: it asks again.
+        return _damaged(home, peer, message.id, error)
+
+
+def _page(home: Home, peer: bytes, message: Scan) -> Scanned:
     keys = home.scans.get(peer)
     if keys is None or message.start <= row_keys.FIRST_DATA_ROW:
         rows = home.reader.scan(row_keys.FIRST_DATA_ROW, row_keys.END_OF_DATA)
@@ -85,7 +97,12 @@ def serve_scan(home: Home, peer: bytes, message: Scan) -> list[Effect]:
     following = keys[at] if at < len(keys) else b""
     if not following:
         del home.scans[peer]
-    return [Send(peer, Scanned(message.id, keys[start:at], page, following))]
+    return Scanned(message.id, keys[start:at], page, following)
+
+
+def _damaged(home: Home, peer: bytes, id: int, error: StorageError) -> list[Effect]:
+    home.counters["damaged_reads"] += 1
+    return _refuse(peer, id, RefusedReason.STORAGE, str(error)[: limits.TEXT_BYTES_MAX])
 
 
 def _refuse(peer: bytes, id: int, reason: RefusedReason, detail: str) -> list[Effect]:

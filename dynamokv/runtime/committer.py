@@ -11,8 +11,8 @@ Rules:
     - ``then`` is released after its batch is applied, ``otherwise`` when it was refused; each write
       gets exactly one.
     - The engine is used by one thread at a time: by the committer's, or, for batches that need no
-      fsync, by the loop's while the other rests. So an fsync never holds the loop, and an unsynced
-      write costs no hand-over.
+      fsync, by the loop's while the other rests. So neither an fsync nor an engine that is
+      congested ever holds the loop, and an unsynced write costs no hand-over.
     - Whatever the engine raises is a failed write, never a dead node.
 """
 
@@ -112,11 +112,12 @@ class Committer:
         if self._busy or self._closed or not self._queue:
             return
         batch, self._queue = self._queue, []
-        if not self.synced_always and not any(effect.synced for effect in batch):
+        synced = self.synced_always or any(effect.synced for effect in batch)
+        if not synced and not self.engine.congested:
             self._done(batch, self._apply(batch, sync=False))
             return
         self._busy = True
-        self._jobs.put((lambda: self._apply(batch, sync=True), partial(self._committed, batch)))
+        self._jobs.put((lambda: self._apply(batch, sync=synced), partial(self._committed, batch)))
 
     def flush_soon(self) -> None:
         """fsync what was written without one, in the committer's thread."""

@@ -20,7 +20,8 @@ from dynamokv.runtime.clocks import SystemClock, SystemRng
 from dynamokv.runtime.committer import Committer
 from dynamokv.runtime.loop import Runtime
 from dynamokv.runtime.thread import in_thread
-from dynamokv.storage.log import LogEngine
+from dynamokv.storage.lsm.engine import LSMEngine
+from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.storage.memory import MemoryEngine
 from dynamokv.transport.zeromq import ZeroMQTransport
 from dynamokv.types import Actor, Durability, NodeId
@@ -34,7 +35,8 @@ def open_engine(config: NodeConfig) -> StorageEngine:
         return MemoryEngine()
     if config.engine is not None:
         return config.engine(Path(config.data_dir))
-    return LogEngine(Path(config.data_dir), log_bytes_max=config.log_bytes_max)
+    options = LSMOptions(memtable_bytes=config.memtable_bytes, cache_bytes=config.cache_bytes)
+    return LSMEngine(Path(config.data_dir), options)
 
 
 async def open_node(config: NodeConfig, timeout: float) -> Runtime:

@@ -71,14 +71,16 @@ def node_metrics(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
     home = runtime.home
     assert runtime.committer is not None
     storage = dict(runtime.committer.engine.stats())
-    used = int(storage.get("storage_bytes", 0))
+    used, hit_rate = storage.get("storage_bytes", 0), storage.get("cache_hit_rate", 1.0)
+    assert isinstance(used, int | float)
+    assert isinstance(hit_rate, int | float)
     return {
         "node_id": home.node_id.hex(),
         "read_latency_p99": runtime.reads.percentile(0.99),
         "write_latency_p99": runtime.writes.percentile(0.99),
-        "cache_hit_rate": float(storage.get("cache_hit_rate", 1.0)),
-        "storage_used": used,
-        "storage_used_fraction": _fraction(config, used),
+        "cache_hit_rate": float(hit_rate),
+        "storage_used": int(used),
+        "storage_used_fraction": _fraction(config, int(used)),
         "replication_lag": percentile(list(home.lags_ms), 0.99) / 1000,
         "loop_lag": runtime.background.loop_lag,
         "in_flight": in_flight(runtime),

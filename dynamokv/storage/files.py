@@ -50,6 +50,10 @@ class RealFiles:
         """The whole file."""
         return path.read_bytes()
 
+    def open_read(self, path: Path) -> RealReadFile:
+        """Open for reading at any place."""
+        return RealReadFile(path)
+
     def open_append(self, path: Path) -> RealAppendFile:
         """Open for appending at the end, created when absent."""
         return RealAppendFile(path)
@@ -73,6 +77,33 @@ class RealFiles:
     def link(self, source: Path, target: Path) -> None:
         """A second name for the same file."""
         os.link(source, target)
+
+
+class RealReadFile:
+    """``ports.ReadFile`` over a descriptor. Not a map: a page that the disk lost is an ``OSError``
+    here, and would be the end of the process there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read_at(self, offset: int, size_bytes: int) -> bytes:
+        """These bytes, or fewer where the file ends."""
+        return os.pread(self._descriptor, size_bytes, offset)
+
+    def size(self) -> int:
+        """Length in bytes."""
+        return os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        # Whoever still reads a table that was replaced keeps it; the last one closes it.
+        self.close()
 
 
 class RealAppendFile:

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from dynamokv.errors import StorageError
-from dynamokv.ports import FileSystem, Row
+from dynamokv.limits import BATCH_ITEMS_MAX
+from dynamokv.ports import FileSystem, Row, Stat
 from dynamokv.storage.files import DirectoryLock, RealFiles
 from dynamokv.storage.log_files import (
     DAMAGED,
@@ -171,7 +172,7 @@ class LogEngine:
         """Rows with start <= key < end in key order, as of this call. Reads the whole table."""
         return self._memory.scan(start, end)
 
-    def stats(self) -> Mapping[str, int | float]:
+    def stats(self) -> Mapping[str, Stat]:
         """Counts since opening, and sizes in bytes; ``failed`` is 1 when writes are refused."""
         return {
             "rows": len(self._rows),
@@ -209,6 +210,13 @@ class LogEngine:
         if sync:
             log.sync()
         self._memory.apply(batch, sync=sync)
+
+    def drop(self, start: bytes, end: bytes) -> None:
+        """Delete all rows with start <= key < end, a batch at a time. Raises as ``apply`` does."""
+        keys = [key for key in self._rows if start <= key < end]
+        for at in range(0, len(keys), BATCH_ITEMS_MAX):
+            self.apply([(key, None) for key in keys[at : at + BATCH_ITEMS_MAX]], sync=False)
+        self._log.sync()
 
     def flush(self) -> None:
         """Sync what was applied without.

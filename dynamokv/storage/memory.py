@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dynamokv.errors import StorageError
-from dynamokv.ports import Row
+from dynamokv.ports import Row, Stat
 
 
 class MemoryEngine:
@@ -24,6 +24,8 @@ class MemoryEngine:
         rows: the table. For reading; only ``apply`` changes it.
         size_bytes: keys and values together.
     """
+
+    congested = False
 
     def __init__(self, rows: dict[bytes, bytes] | None = None) -> None:
         self.forgot = False
@@ -53,6 +55,10 @@ class MemoryEngine:
         keys = sorted([key for key in rows if start <= key < end])
         return iter([(key, rows[key]) for key in keys])
 
+    def drop(self, start: bytes, end: bytes) -> None:
+        """Delete all rows with start <= key < end."""
+        self.apply([(key, None) for key in self.rows if start <= key < end], sync=False)
+
     def flush(self) -> None:
         """Nothing to do."""
 
@@ -66,7 +72,7 @@ class MemoryEngine:
             f"no checkpoint in {directory}: this store is in memory only and has nothing on disk"
         )
 
-    def stats(self) -> Mapping[str, int | float]:
+    def stats(self) -> Mapping[str, Stat]:
         """``rows``, and keys and values in bytes as ``storage_bytes``."""
         return {"rows": len(self.rows), "storage_bytes": self.size_bytes}
 

@@ -17,7 +17,7 @@ from dynamokv import limits
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.api.blocking import BlockingStore
 from dynamokv.errors import ClosedError, DataDirLocked, DynamoKVError, UsageError
-from dynamokv.storage.log import LogEngine
+from dynamokv.storage.lsm.engine import LSMEngine
 from tests.chaos.ring import free_addresses
 from tests.transport.ends import native_threads, open_descriptors
 from tests.waiting import until, until_async
@@ -179,7 +179,7 @@ async def test_a_close_at_any_moment_of_a_join_leaves_nothing(rounds: int, tmp_p
 def free(data_dir: Path) -> bool:
     """Whether nobody has this directory open. One that is still opening is let go of soon."""
     try:
-        LogEngine(data_dir, log_bytes_max=1 << 20).close()
+        LSMEngine(data_dir).close()
     except DataDirLocked:
         return False
     return True

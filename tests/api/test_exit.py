@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynamokv.protocol.identity import Identity
-from dynamokv.storage.log import LogEngine
+from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.wire import keys as row_keys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +121,7 @@ def test_a_process_ends_without_close(name: str, tmp_path: Path) -> None:
 def test_the_stop_was_a_clean_one(name: str, tmp_path: Path) -> None:
     """The next life keeps its actor, as after ``close()``."""
     run(SCRIPTS[name], str(tmp_path))
-    engine = LogEngine(tmp_path, log_bytes_max=1 << 20)
+    engine = LSMEngine(tmp_path)
     row = engine.get(row_keys.IDENTITY_ROW)
     engine.close()
     assert row is not None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import dynamokv
-from dynamokv.storage.log import LogEngine
+from dynamokv.storage.lsm.engine import LSMEngine
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,4 +118,4 @@ def test_an_interrupted_process_ends(name: str, tmp_path: Path) -> None:
     assert "Warning" not in said
     assert "never retrieved" not in said
     assert "was destroyed" not in said
-    LogEngine(tmp_path, log_bytes_max=1 << 20).close()  # nobody has it open
+    LSMEngine(tmp_path).close()  # nobody has it open

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from dynamokv.protocol.identity import Identity
-from dynamokv.storage.log import LogEngine
+from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.wire import keys as row_keys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ def test_the_exit_is_silent_and_the_stop_is_clean(tmp_path: Path) -> None:
         cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stderr) == (0, "")
-    engine = LogEngine(tmp_path, log_bytes_max=1 << 20)
+    engine = LSMEngine(tmp_path)
     row = engine.get(row_keys.IDENTITY_ROW)
     engine.close()
     assert row is not None

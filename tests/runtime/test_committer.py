@@ -16,7 +16,7 @@ from dynamokv.errors import DiskFull, StorageError
 from dynamokv.ports import Row
 from dynamokv.protocol.effects import After, PageStored, Send, Write, WriteFailed, Written
 from dynamokv.runtime.committer import ERROR_TEXT_MAX, Committer
-from dynamokv.storage.log import LogEngine
+from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.memory import MemoryEngine
 from dynamokv.types import Durability
 from dynamokv.wire.messages import Replicated
@@ -383,7 +383,7 @@ def test_one_that_nobody_closed_lets_go_of_its_store(tmp_path: Path) -> None:
     """In a notebook or a test the next one opens the same directory."""
 
     async def main() -> None:
-        engine = LogEngine(tmp_path, log_bytes_max=1 << 20)
+        engine = LSMEngine(tmp_path)
         committer = Committer(engine, Durability.OS, asyncio.get_running_loop())
         committer.write(Write([(b"k", b"v")]))
         committer.commit()
@@ -392,6 +392,6 @@ def test_one_that_nobody_closed_lets_go_of_its_store(tmp_path: Path) -> None:
     gc.collect()
     names = [thread.name for thread in threading.enumerate()]
     until(lambda: "dynamokv-commit" not in [t.name for t in threading.enumerate()], str(names))
-    engine = LogEngine(tmp_path, log_bytes_max=1 << 20)
+    engine = LSMEngine(tmp_path)
     assert engine.get(b"k") == b"v"
     engine.close()

@@ -25,7 +25,7 @@ from dynamokv.protocol.identity import Identity
 from dynamokv.ring.topology import Topology
 from dynamokv.runtime.loop import Runtime
 from dynamokv.runtime.open import open_client, open_node
-from dynamokv.storage.log import LogEngine
+from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.memory import MemoryEngine
 from dynamokv.transport.zeromq import ZeroMQTransport
 from dynamokv.wire import codec
@@ -99,7 +99,7 @@ async def test_a_member_that_cannot_be_filled_says_so(tmp_path: Path) -> None:
     second = await open_node(config, 20.0)
     await first.close()
     await second.close()
-    engine = LogEngine(tmp_path / "b", log_bytes_max=1 << 20)
+    engine = LSMEngine(tmp_path / "b")
     row = engine.get(row_keys.TOPOLOGY_ROW)
     assert row is not None
     topology = replace(Topology.decode(codec.decode(row)), change=second.home.node_id)
@@ -126,7 +126,7 @@ async def test_a_join_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
     for _ in range(3):
         with pytest.raises(JoinTimeout):
             await open_node(NodeConfig(seeds=(NOBODY,), data_dir=tmp_path), 0.05)
-    LogEngine(tmp_path, log_bytes_max=1 << 20).close()
+    LSMEngine(tmp_path).close()
     assert "dynamokv-commit" not in [thread.name for thread in threading.enumerate()]
 
 
@@ -143,7 +143,7 @@ async def test_a_join_that_is_given_up_leaves_nothing_open(tmp_path: Path) -> No
 
         def free() -> bool:
             try:
-                LogEngine(tmp_path, log_bytes_max=1 << 20).close()
+                LSMEngine(tmp_path).close()
             except DataDirLocked:
                 return False
             return True
@@ -213,7 +213,7 @@ async def test_a_clean_stop_is_written_down(tmp_path: Path) -> None:
     runtime = await open_node(NodeConfig(data_dir=tmp_path), 20.0)
     await submit(runtime, put_request())
     await runtime.close()
-    engine = LogEngine(tmp_path, log_bytes_max=1 << 20)
+    engine = LSMEngine(tmp_path)
     row = engine.get(row_keys.IDENTITY_ROW)
     engine.close()
     assert row is not None

@@ -13,6 +13,8 @@ from tests.storage.conformance import DurableConformance, EngineConformance, Ope
 
 
 class TestMemory(EngineConformance):
+    counts_rows = True
+
     @pytest.fixture
     def open_engine(self) -> OpenEngine:
         return lambda directory: MemoryEngine()
@@ -24,6 +26,8 @@ class TestMemory(EngineConformance):
 
 
 class TestLog(DurableConformance):
+    counts_rows = True
+
     @pytest.fixture
     def open_engine(self) -> OpenEngine:
         return lambda directory: LogEngine(directory, log_bytes_max=1 << 30)
@@ -31,6 +35,8 @@ class TestLog(DurableConformance):
 
 class TestLogThatRotates(DurableConformance):
     """The same with snapshots at every turn, in their thread."""
+
+    counts_rows = True
 
     @pytest.fixture
     def open_engine(self) -> OpenEngine:

@@ -1,0 +1,42 @@
+"""What is wrong with files, in words, and which errors of a disk mean damage.
+
+Knows: single files. Must not know: what a fault means for the store.
+"""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dynamokv.ports import FileSystem
+
+UNREADABLE: Final = frozenset({errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)})
+"""What a disk or file system says about bytes that it lost. Anything else (permissions, no memory)
+may pass, so it must not set a good file aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Where and how a file is damaged."""
+
+    file: str
+    offset: int
+    reason: str
+
+
+def read_or_fault(files: FileSystem, directory: Path, name: str) -> tuple[bytes, Fault | None]:
+    """A whole file, or what the disk says instead.
+
+    Raises:
+        OSError: it may be readable later.
+    """
+    try:
+        return files.read(directory / name), None
+    except FileNotFoundError:
+        return b"", Fault(name, 0, "it is missing")
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return b"", Fault(name, 0, f"it cannot be read: {error.strerror}")

@@ -1,0 +1,282 @@
+"""Opening a directory: from whatever is there to a store that can be used.
+
+Knows: what the files have to add up to, and the order of steps that repairs them. Must not know:
+how a manifest, a log or a table is read.
+
+- Reading comes first, all of it; an opening that refuses has changed nothing.
+- Where everything fits, the store goes on in its log and its manifest.
+- Where it does not, the rows that can be read go into new files, a new manifest refers to them, and
+  only then are the damaged ones set aside. A crash in between begins again from the same files.
+- Nothing local can keep a store from opening, except a full disk, a lock, and a newer version.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from dynamokv.errors import DiskFull, StorageError
+from dynamokv.storage.lsm.faults import Fault
+from dynamokv.storage.lsm.jobs import Built, Damaged, Failed, Flush, Format, Outcome, Salvage, Task
+from dynamokv.storage.lsm.journal import Journal
+from dynamokv.storage.lsm.log_recovery import FoundLogs, recover_logs
+from dynamokv.storage.lsm.manifest_recovery import FoundManifest, recover_manifest
+from dynamokv.storage.lsm.memtable import Memtable
+from dynamokv.storage.lsm.names import (
+    CURRENT,
+    DAMAGED,
+    TEMPORARY,
+    Kind,
+    build_name,
+    file_name,
+    parse_name,
+)
+from dynamokv.storage.lsm.orphans import adopt, describe
+from dynamokv.storage.lsm.store import Store, level_of
+from dynamokv.storage.lsm.table import Table, TableDamaged
+from dynamokv.storage.lsm.tree import Edit, Lost, TableMeta, Tree
+from dynamokv.storage.lsm.work import run, write_memtable
+
+FAULTS_LOGGED_MAX: Final = 20
+"""Faults of one opening that get a line each: a file can hold millions, and the first ones tell."""
+
+_logger = logging.getLogger("dynamokv.storage")
+
+
+class Opening:
+    """One opening of a store.
+
+    Attributes:
+        forgot: acknowledged writes may be missing.
+        bytes_cut: off the tail of the log.
+        files_damaged: how many files were not as they should be.
+    """
+
+    def __init__(self, store: Store, journal: Journal, salt: Callable[[], bytes]) -> None:
+        self._store = store
+        self._files = store.files
+        self._directory = store.directory
+        self._journal = journal
+        self._log = journal.writer
+        self._salt = salt
+        self._names: list[str] = []
+        self._number = 1
+        self.forgot = False
+        self.bytes_cut = 0
+        self.files_damaged = 0
+
+    def run(self) -> None:
+        """Read, repair where needed, and begin.
+
+        Raises:
+            CorruptionError: a file is of a newer version.
+            DiskFull, StorageError, OSError: as the disk says.
+        """
+        self._names = self._files.list_dir(self._directory)
+        manifest = recover_manifest(self._files, self._directory, self._names)
+        tree = manifest.tree
+        there = self._numbers(Kind.TABLE)
+        log_numbers = [n for n in self._numbers(Kind.WAL) if n >= tree.log_number]
+        logs = recover_logs(self._files, self._directory, log_numbers, tree.sequence)
+        faults = [*manifest.faults, *logs.faults]
+        if manifest.number and not log_numbers:
+            faults.append(Fault(file_name(Kind.WAL, tree.log_number), 0, "it is missing"))
+        if there and not manifest.number:
+            faults.append(Fault(CURRENT, 0, "there are tables, and no manifest"))
+        self._number = max(tree.next_number, 1 + max(self._all_numbers(), default=0))
+        missing = [meta for meta in tree.tables() if meta.number not in there]
+        if faults or missing:
+            tree, missing = self._adopt_orphans(tree, missing, there)
+        tables, damaged = self._open_tables(tree, {meta.number for meta in missing})
+        self.bytes_cut = logs.cut_bytes
+        self.files_damaged = len({fault.file for fault in faults}) + len(missing) + len(damaged)
+        self.forgot = bool(self.files_damaged or logs.cut_bytes or tree.lost)
+        self._report(faults, missing, damaged, logs)
+        if faults or missing or damaged:
+            self._repair(tree, tables, missing, damaged, logs, faults)
+        else:
+            self._go_on(tree, tables, manifest, logs)
+        self._clean(self._store.view.tree)
+        self._store.manifest.keep_reserve()
+
+    # Reading.
+
+    def _numbers(self, kind: Kind) -> list[int]:
+        parsed = map(parse_name, self._names)
+        return sorted(found[1] for found in parsed if found and found[0] is kind)
+
+    def _all_numbers(self) -> list[int]:
+        """Also of files that were set aside or never finished: no number is used twice."""
+        stems = (name.removesuffix(TEMPORARY).removesuffix(DAMAGED) for name in self._names)
+        return [found[1] for found in map(parse_name, stems) if found]
+
+    def _adopt_orphans(
+        self, tree: Tree, missing: list[TableMeta], there: list[int]
+    ) -> tuple[Tree, list[TableMeta]]:
+        known = {meta.number for meta in tree.tables()}
+        described = [
+            describe(self._files, self._directory, number)
+            for number in there
+            if number not in known
+        ]
+        orphans = [orphan for orphan in described if orphan is not None]
+        tree, replaced = adopt(tree, orphans, {meta.number for meta in missing})
+        return tree, [meta for meta in missing if meta.number not in replaced]
+
+    def _open_tables(
+        self, tree: Tree, missing: set[int]
+    ) -> tuple[dict[int, Table], list[TableDamaged]]:
+        tables: dict[int, Table] = {}
+        damaged: list[TableDamaged] = []
+        for meta in tree.tables():
+            if meta.number in missing:
+                continue
+            try:
+                tables[meta.number] = self._store.open_table(meta)
+            except TableDamaged as error:
+                damaged.append(error)
+        return tables, damaged
+
+    def _report(
+        self,
+        faults: list[Fault],
+        missing: list[TableMeta],
+        damaged: list[TableDamaged],
+        logs: FoundLogs,
+    ) -> None:
+        lines = [f"{x.file} is damaged at offset {x.offset}: {x.reason}" for x in faults]
+        lines += [
+            f"{file_name(Kind.TABLE, meta.number)} is missing: rows from {meta.first_key!r} to "
+            f"{meta.last_key!r} are lost"
+            for meta in missing
+        ]
+        lines += [f"{error.file} is damaged: {error.reason}" for error in damaged]
+        if logs.cut_bytes:
+            lines.append(f"cut a tail of {logs.cut_bytes} bytes off the log")
+        for line in lines[:FAULTS_LOGGED_MAX]:
+            _logger.warning("%s: %s", self._directory, line)
+        if len(lines) > FAULTS_LOGGED_MAX:
+            _logger.warning("%s: %d faults in all", self._directory, len(lines))
+
+    # Going on.
+
+    def _go_on(
+        self, tree: Tree, tables: dict[int, Table], manifest: FoundManifest, logs: FoundLogs
+    ) -> None:
+        active = Memtable(logs.rows)
+        self._log.sequence = logs.sequence
+        if logs.unborn or not logs.logs:
+            active.logs = list(logs.logs)
+            self._journal.begin(self._take_number())
+        else:
+            last = logs.logs[-1]
+            active.logs = logs.logs[:-1]
+            self._journal.go_on(last, logs.last_salt)
+        if manifest.number:
+            self._store.manifest.go_on_in(
+                manifest.number, manifest.salt, manifest.size_bytes, manifest.sequence
+            )
+        else:
+            self._begin_manifest(tree)
+        self._store.begin(tree, tables, active, self._number)
+
+    def _begin_manifest(self, tree: Tree) -> None:
+        number = self._take_number()
+        self._store.manifest.begin(number, replace(tree, next_number=self._number))
+
+    def _take_number(self) -> int:
+        number = self._number
+        self._number += 1
+        return number
+
+    # Repairing.
+
+    def _repair(
+        self,
+        tree: Tree,
+        tables: dict[int, Table],
+        missing: list[TableMeta],
+        damaged: list[TableDamaged],
+        logs: FoundLogs,
+        faults: list[Fault],
+    ) -> None:
+        """Everything that is readable into new files, and a new manifest that says so."""
+        lost = [
+            Lost(file_name(Kind.TABLE, m.number), m.first_key, m.last_key + b"\0", "it is missing")
+            for m in missing
+        ]
+        tree = tree.apply(Edit(removed=tuple(meta.number for meta in missing), lost=tuple(lost)))
+        for error in damaged:
+            tree = self._salvage(tree, tables, error)
+        if logs.rows:
+            tree = self._flush(tree, tables, logs)
+        self._log.sequence = logs.sequence
+        self._journal.begin(self._take_number())
+        tree = tree.apply(Edit(log_number=self._log.number, sequence=logs.sequence))
+        self._begin_manifest(tree)
+        names = {fault.file for fault in faults} - {CURRENT} | {error.file for error in damaged}
+        self._store.set_aside(sorted(names))
+        self._store.begin(self._settled(tree), tables, Memtable(), self._number)
+
+    def _flush(self, tree: Tree, tables: dict[int, Table], logs: FoundLogs) -> Tree:
+        """The tree with a table of what the logs hold."""
+        task = self._task(Flush(()))
+        where = self._files, self._directory, logs.rows
+        outcome = write_memtable(task, *where, tree.sequence, logs.sequence, self._salt)
+        return self._add(tree, tables, 0, outcome, task.tag)
+
+    def _settled(self, tree: Tree) -> Tree:
+        return replace(tree, next_number=self._number)
+
+    def _salvage(self, tree: Tree, tables: dict[int, Table], error: TableDamaged) -> Tree:
+        """The tree with what is readable of a table in its place."""
+        level = level_of(tree, error.number)
+        assert level is not None
+        meta = next(meta for meta in tree.levels[level] if meta.number == error.number)
+        task = self._task(Salvage(meta))
+        outcome = run(task, self._files, self._directory, self._salt)
+        if isinstance(outcome, Damaged):
+            # Not even that much can be read.
+            everything = Lost(error.file, meta.first_key, meta.last_key + b"\0", outcome.reason)
+            outcome = Built((), 0, 0, (everything,))
+        if isinstance(outcome, Built):
+            tree = tree.apply(Edit(removed=(error.number,), lost=outcome.lost))
+        return self._add(tree, tables, level, outcome, task.tag)
+
+    def _task(self, job: Flush | Salvage) -> Task:
+        options = self._store.options
+        looks = Format(options.block_bytes, options.compression, options.bloom_bits)
+        return Task(job, self._salt().hex(), looks, 0)
+
+    def _add(
+        self, tree: Tree, tables: dict[int, Table], level: int, outcome: Outcome, tag: str
+    ) -> Tree:
+        """Give finished tables their names and their place."""
+        if isinstance(outcome, Failed):
+            kind = DiskFull if outcome.full else StorageError
+            raise kind(f"the store cannot be repaired: {outcome.reason}")
+        assert isinstance(outcome, Built), outcome
+        for index, meta in enumerate(outcome.tables):
+            meta = replace(meta, number=self._take_number())
+            path = self._store.path(Kind.TABLE, meta.number)
+            self._files.replace(self._directory / build_name(tag, index), path)
+            tree = tree.apply(Edit(added=((level, meta),)))
+            tables[meta.number] = self._store.open_table(meta)
+        self._files.sync_dir(self._directory)
+        return tree
+
+    def _clean(self, tree: Tree) -> None:
+        """Delete what no manifest refers to and what was never finished."""
+        keep = {file_name(Kind.TABLE, meta.number) for meta in tree.tables()}
+        keep.add(file_name(Kind.MANIFEST, self._store.manifest.writer.number))
+        keep.update(file_name(Kind.WAL, part.number) for part in self._store.view.active.logs)
+        keep.add(file_name(Kind.WAL, self._log.number))
+        for name in self._files.list_dir(self._directory):
+            ours = parse_name(name) is not None or name.endswith(TEMPORARY)
+            if ours and name not in keep:
+                try:
+                    self._files.remove(self._directory / name)
+                except OSError as error:
+                    _logger.warning("%s cannot be deleted: %s", self._directory / name, error)

@@ -1,0 +1,88 @@
+"""Tables that no manifest speaks of, for when the manifest has lost something.
+
+Knows: what tables say about themselves. Must not know: why the manifest is silent. Changes nothing.
+
+Normally such a table is the work of a merge that a crash interrupted, and is deleted. Where edits
+were lost, it may be what took the place of tables that are gone now; then it takes part again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from xxhash import xxh3_128_digest
+
+from dynamokv.errors import CorruptionError
+from dynamokv.ports import FileSystem
+from dynamokv.storage.lsm.names import Kind, file_name
+from dynamokv.storage.lsm.store import level_of
+from dynamokv.storage.lsm.table_file import TableFile
+from dynamokv.storage.lsm.tree import Edit, TableMeta, Tree, overlapping
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A table and the numbers of those that it replaced."""
+
+    meta: TableMeta
+    inputs: tuple[int, ...]
+
+
+def describe(files: FileSystem, directory: Path, number: int) -> Orphan | None:
+    """What a table says about itself; ``None`` when it cannot be read.
+
+    Raises:
+        CorruptionError: it is of a newer format version.
+        OSError: it may be readable later.
+    """
+    path = directory / file_name(Kind.TABLE, number)
+    data = files.read(path)
+    meta = TableMeta(number, len(data), xxh3_128_digest(data), 0, 0, b"", b"", 0, 0)
+    file = TableFile(files, path, meta)
+    try:
+        if file.fault is not None:
+            return None
+        said = file.read_properties()
+    except CorruptionError:
+        return None
+    finally:
+        file.close()
+    meta = TableMeta(
+        number=number,
+        size_bytes=len(data),
+        digest=meta.digest,
+        rows=said.rows,
+        deletions=said.deletions,
+        first_key=said.first_key,
+        last_key=said.last_key,
+        first_sequence=said.first_sequence,
+        last_sequence=said.last_sequence,
+    )
+    return Orphan(meta, said.inputs)
+
+
+def adopt(tree: Tree, orphans: Iterable[Orphan], missing: set[int]) -> tuple[Tree, set[int]]:
+    """The tree with the orphans that it lacks, and which missing tables they stand for.
+
+    An orphan belongs where the deepest of the tables that it replaced was; where that is not known,
+    or taken, among the tables of level 0 by its age.
+    """
+    orphans = sorted(orphans, key=lambda orphan: orphan.meta.number)
+    # What was merged into a table that is here is older than it, and has nothing to add.
+    merged = {number for orphan in orphans for number in orphan.inputs}
+    replaced: set[int] = set()
+    for orphan in orphans:
+        if orphan.meta.number in merged:
+            continue
+        levels = [level_of(tree, number) or 0 for number in orphan.inputs]
+        level = max(levels, default=0)
+        gone = missing.intersection(orphan.inputs) - replaced
+        replaced |= gone
+        tree = tree.apply(Edit(removed=tuple(gone)))
+        meta = orphan.meta
+        if level and overlapping(tree.levels[level], meta.first_key, meta.last_key):
+            level = 0
+        tree = tree.apply(Edit(added=((level, meta),)))
+    return tree, replaced

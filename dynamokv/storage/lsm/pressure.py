@@ -1,0 +1,151 @@
+"""How writes wait when the disk is behind, and when a memtable gives way to the next.
+
+Knows: how much there may be of what. Must not know: how a row is written.
+
+A write that is slowed down waits a little, in proportion; one that has to wait for room waits for a
+flush or a merge, within a time; what waits is counted, and what is refused has not begun.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from dynamokv.errors import DiskFull, StorageError
+from dynamokv.storage.lsm.background import Background
+from dynamokv.storage.lsm.chores import Chores
+from dynamokv.storage.lsm.journal import Journal
+from dynamokv.storage.lsm.record_writer import storage_error
+from dynamokv.storage.lsm.store import Store
+
+FROZEN_MAX: Final = 2
+"""Memtables that wait to become tables. With the active one, three: the bound on memory."""
+
+LOG_FACTOR: Final = 4
+"""A log may be this many memtables large, where the same keys are written over and over."""
+
+STALL_SECONDS_MAX: Final = 30.0
+"""A write that waited this long for room is refused. Far above what a flush takes."""
+
+SLOW_SECONDS: Final = 0.001
+"""What a write is slowed down by for each table of level 0 above ``slow_tables``, at most ten times
+this."""
+
+SLOW_STEPS_MAX: Final = 10
+
+_logger = logging.getLogger("dynamokv.storage")
+
+
+class Pressure:
+    """The brake of one store. Used by the thread that writes.
+
+    Attributes:
+        stalls: writes that waited for room.
+        stall_seconds: what all waiting took.
+    """
+
+    def __init__(
+        self, store: Store, journal: Journal, chores: Chores, background: Background | None
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._chores = chores
+        self._background = background
+        options = store.options
+        self._memtable_bytes = options.memtable_bytes
+        self._log_bytes = LOG_FACTOR * options.memtable_bytes
+        self._slow_tables = options.slow_tables
+        self._stop_tables = options.stop_tables
+        self.stalls = 0
+        self.stall_seconds = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether ``make_room`` would do anything."""
+        return self._is_full() or self._level0() >= self._slow_tables
+
+    def make_room(self) -> None:
+        """Begin another memtable when this one is full, and wait for the chores when they are
+        behind.
+
+        Raises:
+            DiskFull, StorageError: there is no room, or the store failed.
+        """
+        if self._is_full():
+            self._wait(lambda: len(self._store.view.frozen) < FROZEN_MAX)
+            self._rotate()
+            self.work_off()
+        over = self._level0() - self._slow_tables + 1
+        if self._level0() >= self._stop_tables:
+            self._wait(lambda: self._level0() < self._stop_tables)
+        elif over > 0 and self._background is not None:
+            self._pause(self._background, min(over, SLOW_STEPS_MAX) * SLOW_SECONDS)
+
+    def work_off(self) -> bool:
+        """Without threads, do the chores now. True when something was done."""
+        if self._background is not None:
+            return False
+        worked = False
+        chores = self._chores
+        while self._journal.writer.failure is None and (chores.flush_step() or chores.merge_step()):
+            worked = True
+        return worked
+
+    def _is_full(self) -> bool:
+        return (
+            self._store.view.active.size_bytes >= self._memtable_bytes
+            or self._journal.writer.size_bytes >= self._log_bytes
+        )
+
+    def _level0(self) -> int:
+        return len(self._store.view.tree.levels[0])
+
+    def _rotate(self) -> None:
+        """Go on in a new log with a new memtable. Where there is no room for another log, the
+        present ones go on, up to twice their size."""
+        journal = self._journal
+        journal.writer.sync()
+        part = journal.part()
+        try:
+            journal.begin(self._store.take_number())
+        except OSError as error:
+            refusal = storage_error("cannot begin a log", error)
+            if journal.writer.size_bytes >= 2 * self._log_bytes:
+                raise refusal from error
+            _logger.warning("%s: %s", self._store.directory, refusal)
+            return
+        self._store.freeze(part)
+        if self._background is not None:
+            self._background.wake()
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        if done():
+            return
+        self.stalls += 1
+        deadline = time.monotonic() + STALL_SECONDS_MAX
+        while not done():
+            self._journal.writer.check()
+            if self._background is None:
+                if not self.work_off() and not done():
+                    raise self._no_room()
+            elif self._chores.full is not None or time.monotonic() > deadline:
+                self._background.wake()
+                raise self._no_room()
+            else:
+                self._pause(self._background, 0.1)
+
+    def _pause(self, background: Background, seconds: float) -> None:
+        before = time.monotonic()
+        background.wait(seconds)
+        self.stall_seconds += time.monotonic() - before
+
+    def _no_room(self) -> StorageError:
+        where = self._store.directory
+        if self._chores.full is not None:
+            return DiskFull(f"{where}: {self._chores.full}")
+        return StorageError(
+            f"{where}: {len(self._store.view.frozen)} memtables and {self._level0()} tables of "
+            "level 0 wait for the disk"
+        )

@@ -1,0 +1,322 @@
+"""The state of an open store, and every step from one state to the next.
+
+Knows: the tree on disk, the view in memory, and the order of steps that keeps both true. Must not
+know: when a step is due (``chores``), how the log is written (``engine``).
+
+Invariants:
+
+- A table has its final name, and directory and manifest are synced, before a view shows it. Only
+  after that is anything deleted that it replaces.
+- The row cache never holds a value older than the newest: a reader may add to it only what it found
+  in the view that is current, and a memtable's keys are brought up to date in the cache after no
+  reader can see a view without them, and before its table takes its place.
+- Once the manifest has failed, nothing changes any more until the store is reopened.
+
+One lock orders the steps; readers take it only to add to the row cache.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from dynamokv.errors import DiskFull, StorageError
+from dynamokv.ports import FileSystem
+from dynamokv.storage.lsm.cache import BlockCache, Cache, RowCache
+from dynamokv.storage.lsm.jobs import LogPart, Merge
+from dynamokv.storage.lsm.manifest import Manifest
+from dynamokv.storage.lsm.memtable import Memtable
+from dynamokv.storage.lsm.names import DAMAGED, Kind, build_name, file_name
+from dynamokv.storage.lsm.options import LSMOptions
+from dynamokv.storage.lsm.record_writer import storage_error
+from dynamokv.storage.lsm.table import Table
+from dynamokv.storage.lsm.tree import Edit, Lost, Range, TableMeta, Tree
+from dynamokv.storage.lsm.view import View
+
+INDEX_ENTRY_BYTES: Final = 100
+"""Memory of a block's entry in the index of an open table, its key included."""
+
+CACHE_SHARE_MIN: Final = 8
+"""Indexes and filters come off the cache, down to one of so many parts of it."""
+
+_logger = logging.getLogger("dynamokv.storage")
+
+
+@dataclass(slots=True)
+class Counters:
+    """What ``stats()`` shows, since opening."""
+
+    removal_failures: int = 0
+    edits: int = 0
+
+
+class Store:
+    """Tables, memtables, caches and the manifest of one directory.
+
+    Attributes:
+        view: the present state. Read it once, then use what you read.
+    """
+
+    def __init__(
+        self, files: FileSystem, directory: Path, options: LSMOptions, manifest: Manifest
+    ) -> None:
+        self.files = files
+        self.directory = directory
+        self.options = options
+        self.manifest = manifest
+        self.rows: RowCache = Cache(options.cache_bytes // 2)
+        self.blocks: BlockCache = Cache(options.cache_bytes // 2)
+        self.lock = threading.Lock()
+        self.counters = Counters()
+        self.failed: Callable[[str], object] = lambda reason: None
+        """Called once with the reason when the manifest can no longer be trusted."""
+        self._next_number = 1
+        self._merging_drops: list[Range] = []
+        self.view = View(Memtable(), (), Tree(), {})
+
+    # Opening.
+
+    def begin(self, tree: Tree, tables: dict[int, Table], active: Memtable, number: int) -> None:
+        """Take over what an opening found. ``number``: the next free one."""
+        self._next_number = number
+        self.view = View(active, (), tree, tables)
+        self._share_memory(tree)
+
+    def open_table(self, meta: TableMeta) -> Table:
+        """Raises ``TableDamaged``."""
+        path = self.path(Kind.TABLE, meta.number)
+        return Table(self.files, path, meta, blocks=self.blocks)
+
+    def path(self, kind: Kind, number: int) -> Path:
+        """Of a numbered file."""
+        return self.directory / file_name(kind, number)
+
+    def take_number(self) -> int:
+        """A number that no file has."""
+        with self.lock:
+            return self._take_number()
+
+    def _take_number(self) -> int:
+        number = self._next_number
+        self._next_number += 1
+        return number
+
+    # Steps.
+
+    def freeze(self, part: LogPart) -> None:
+        """Begin a new memtable; the present one, whose last log is complete with this part, waits
+        to become a table."""
+        with self.lock:
+            view = self.view
+            view.active.logs.append(part)
+            self.view = View(Memtable(), (view.active, *view.frozen), view.tree, view.tables)
+
+    def install_flush(self, memtable: Memtable, tag: str, built: Sequence[TableMeta]) -> None:
+        """The oldest frozen memtable has become a table, or nothing when it had no rows.
+
+        Raises:
+            DiskFull: nothing has changed.
+            StorageError: the manifest failed.
+        """
+        last = memtable.logs[-1]
+        self._refresh_cached(memtable)
+        with self.lock:
+            added = self._adopt_built(tag, built)
+            edit = Edit(
+                added=tuple((0, meta) for meta in added),
+                log_number=last.number + 1,
+                sequence=last.end_sequence,
+            )
+            assert self.view.frozen[-1] is memtable
+            self._install(edit, self.view.frozen[:-1])
+        self._remove([self.path(Kind.WAL, part.number) for part in memtable.logs])
+
+    def begin_merge(self) -> None:
+        """From here on, what is dropped counts for the merge under way as well."""
+        with self.lock:
+            self._merging_drops.clear()
+
+    def install_merge(self, merge: Merge, tag: str, built: Sequence[TableMeta]) -> None:
+        """Tables take the place of those that they were merged from. Raises as above."""
+        inputs = {meta.number for run in merge.runs for meta in run}
+        with self.lock:
+            known = {meta.number for meta in self.view.tree.tables()}
+            late = tuple(self._merging_drops)
+            added = [
+                replace(meta, dropped=(*meta.dropped, *late))
+                for meta in self._adopt_built(tag, built)
+            ]
+            edit = Edit(
+                removed=tuple(sorted(inputs & known)),
+                added=tuple((merge.level, meta) for meta in added),
+            )
+            self._install(edit, self.view.frozen)
+        self._remove([self.path(Kind.TABLE, number) for number in inputs & known])
+
+    def install_salvage(
+        self, table: TableMeta, tag: str, built: Sequence[TableMeta], lost: Sequence[Lost]
+    ) -> None:
+        """What was readable takes the place of a damaged table, which is set aside. As above."""
+        with self.lock:
+            level = level_of(self.view.tree, table.number)
+            if level is None:
+                return
+            added = self._adopt_built(tag, built)
+            late = tuple(self._merging_drops)
+            edit = Edit(
+                removed=(table.number,),
+                added=tuple(
+                    (level, replace(meta, dropped=(*meta.dropped, *late))) for meta in added
+                ),
+                lost=tuple(lost),
+            )
+            self._install(edit, self.view.frozen)
+        self.set_aside([file_name(Kind.TABLE, table.number)])
+
+    def install_edit(self, edit: Edit) -> None:
+        """Tables that move, or ranges that are healed. Raises as above."""
+        with self.lock:
+            self._install(edit, self.view.frozen)
+
+    def drop(self, start: bytes, end: bytes) -> None:
+        """Tables no longer show keys with start <= key < end. Raises as above."""
+        with self.lock:
+            removed: list[int] = []
+            added: list[tuple[int, TableMeta]] = []
+            gone: list[int] = []
+            for level, tables in enumerate(self.view.tree.levels):
+                for meta in tables:
+                    if meta.first_key >= end or meta.last_key < start:
+                        continue
+                    removed.append(meta.number)
+                    if start <= meta.first_key and meta.last_key < end:
+                        gone.append(meta.number)
+                    else:
+                        added.append((level, replace(meta, dropped=(*meta.dropped, (start, end)))))
+            healed = [
+                (lost.start, lost.end)
+                for lost in self.view.lost
+                if start <= lost.start and lost.end <= end
+            ]
+            self._merging_drops.append((start, end))
+            if removed or healed:
+                self._install(
+                    Edit(removed=tuple(removed), added=tuple(added), healed=tuple(healed)),
+                    self.view.frozen,
+                )
+            self.rows.clear()
+        self._remove([self.path(Kind.TABLE, number) for number in gone])
+
+    def rewrite_manifest(self) -> None:
+        """Begin a new manifest, with the tree in one record. A failure is tried again later."""
+        with self.lock:
+            number = self._take_number()
+            tree = replace(self.view.tree, next_number=self._next_number)
+            try:
+                self.manifest.begin(number, tree)
+            except OSError as error:
+                _logger.warning("%s: no new manifest: %s", self.directory, error)
+            except StorageError as error:
+                self.failed(str(error))
+                raise
+
+    def _install(self, edit: Edit, frozen: tuple[Memtable, ...]) -> None:
+        """Make an edit durable, then visible. The lock is held."""
+        view = self.view
+        edit = replace(edit, next_number=self._next_number)
+        tree = view.tree.apply(edit)
+        tables = {
+            meta.number: known
+            if (known := view.tables.get(meta.number)) is not None and known.meta is meta
+            else self.open_table(meta)
+            for meta in tree.tables()
+        }
+        try:
+            self.manifest.append(edit)
+        except DiskFull:
+            self._remove(
+                self.path(Kind.TABLE, meta.number)
+                for _, meta in edit.added
+                if meta.number not in view.tables
+            )
+            raise
+        except StorageError as error:
+            self.failed(str(error))
+            raise
+        self.counters.edits += 1
+        self.view = View(view.active, frozen, tree, tables)
+        self._share_memory(tree)
+
+    def _adopt_built(self, tag: str, built: Sequence[TableMeta]) -> list[TableMeta]:
+        """Give finished tables their numbers and names, durably. The lock is held."""
+        numbered: list[TableMeta] = []
+        try:
+            for index, meta in enumerate(built):
+                numbered.append(replace(meta, number=self._take_number()))
+                temporary = self.directory / build_name(tag, index)
+                self.files.replace(temporary, self.path(Kind.TABLE, numbered[-1].number))
+            if numbered:
+                self.files.sync_dir(self.directory)
+        except OSError as error:
+            self._remove(self.path(Kind.TABLE, meta.number) for meta in numbered)
+            self._remove(self.directory / build_name(tag, index) for index in range(len(built)))
+            raise storage_error(f"cannot name a table in {self.directory}", error) from error
+        return numbered
+
+    def _refresh_cached(self, memtable: Memtable) -> None:
+        """A memtable hides the cache, and is about to go: what it holds is the newest now."""
+        self.rows.refresh(memtable.rows)
+
+    def remember(self, view: View, key: bytes, value: bytes) -> None:
+        """Add to the row cache what was found in this view, unless it is no longer current. Not
+        while a step is being made durable: a reader does not wait for the disk."""
+        if self.lock.acquire(blocking=False):
+            try:
+                if self.view is view:
+                    self.rows.put(key, value)
+            finally:
+                self.lock.release()
+
+    def _share_memory(self, tree: Tree) -> None:
+        """Indexes and filters of open tables count as cache."""
+        options = self.options
+        metadata = sum(
+            meta.rows * options.bloom_bits // 8
+            + meta.size_bytes // options.block_bytes * INDEX_ENTRY_BYTES
+            for meta in tree.tables()
+        )
+        half = options.cache_bytes // 2
+        self.blocks.resize(max(half - metadata, half // CACHE_SHARE_MIN))
+        self.rows.resize(max(half - max(metadata - half, 0), half // CACHE_SHARE_MIN))
+
+    # Files that are no longer needed.
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        """A file that stays costs space only, and the next opening tries again."""
+        for path in paths:
+            try:
+                self.files.remove(path)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                self.counters.removal_failures += 1
+                _logger.warning("%s cannot be deleted: %s", path, error)
+
+    def set_aside(self, names: Iterable[str]) -> None:
+        """Keep damaged files for inspection, under a name that nothing reads."""
+        for name in names:
+            with suppress(OSError):
+                self.files.replace(self.directory / name, self.directory / (name + DAMAGED))
+
+
+def level_of(tree: Tree, number: int) -> int | None:
+    """Where a table is, if it is."""
+    for level, tables in enumerate(tree.levels):
+        if any(meta.number == number for meta in tables):
+            return level
+    return None

@@ -1,0 +1,152 @@
+"""Which tables hold the store, in which order: the state that the manifest keeps. Pure.
+
+Knows: tables by their description. Must not know: files, bytes, when anything is merged.
+
+Invariants of a ``Tree``:
+
+- Level 0 is ordered from new to old: every row of a table is newer than any row of the same key in
+  the tables behind it. Its tables may overlap.
+- The tables of a level from 1 on are ordered by key and do not overlap.
+- A row in level n is newer than any row of the same key in level n + 1.
+- ``sequence`` is that of the first batch that is in no table: it is in the logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final, TypeAlias
+
+Range: TypeAlias = tuple[bytes, bytes]
+"""Keys with start <= key < end."""
+
+LEVELS: Final = 7
+"""Level 0 and six below: at a ratio of 10, more than any disk holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableMeta:
+    """What the manifest says about a table, enough to plan without opening it."""
+
+    number: int
+    """Names the file; 0 for a table that has none yet."""
+    size_bytes: int
+    digest: bytes
+    """xxh3-128 of the whole file."""
+    rows: int
+    """Deletions included."""
+    deletions: int
+    first_key: bytes
+    last_key: bytes
+    """Inclusive."""
+    first_sequence: int
+    last_sequence: int
+    """Of the oldest and newest batch that a row of it can be from."""
+    dropped: tuple[Range, ...] = ()
+    """Keys in here are in the file, but no longer in the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Keys whose rows were in a damaged piece of a file."""
+
+    file: str
+    start: bytes
+    end: bytes
+    reason: str
+
+
+Levels: TypeAlias = tuple[tuple[TableMeta, ...], ...]
+EMPTY_LEVELS: Final[Levels] = ((),) * LEVELS
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One step from tree to tree: what one record of the manifest holds. ``None`` and empty fields
+    change nothing. A whole tree is an edit of the empty one (``Tree.as_edit``).
+    """
+
+    removed: tuple[int, ...] = ()
+    """Numbers of tables; before ``added``, so that a table can move."""
+    added: tuple[tuple[int, TableMeta], ...] = ()
+    """Levels and tables."""
+    log_number: int | None = None
+    """Logs below this are no longer needed."""
+    sequence: int | None = None
+    next_number: int | None = None
+    lost: tuple[Lost, ...] = ()
+    healed: tuple[Range, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """All of it at one moment."""
+
+    levels: Levels = EMPTY_LEVELS
+    log_number: int = 1
+    sequence: int = 1
+    next_number: int = 1
+    lost: tuple[Lost, ...] = field(default=())
+
+    def apply(self, edit: Edit) -> Tree:
+        """The tree after an edit.
+
+        Raises:
+            ValueError: the edit does not fit this tree.
+        """
+        removed = set(edit.removed)
+        known = {table.number for level in self.levels for table in level}
+        if not removed <= known:
+            raise ValueError(f"tables {sorted(removed - known)} are removed and were not there")
+        levels = [[t for t in level if t.number not in removed] for level in self.levels]
+        known -= removed
+        for level, table in edit.added:
+            if table.number in known or not 0 <= level < LEVELS:
+                raise ValueError(f"table {table.number} cannot be added to level {level}")
+            known.add(table.number)
+            levels[level].append(table)
+        for level, tables in enumerate(levels):
+            tables.sort(key=_age if level == 0 else _first_key)
+            if level and any(b.first_key <= a.last_key for a, b in pairwise(tables)):
+                raise ValueError(f"tables of level {level} overlap")
+        return Tree(
+            levels=tuple(map(tuple, levels)),
+            log_number=self.log_number if edit.log_number is None else edit.log_number,
+            sequence=self.sequence if edit.sequence is None else edit.sequence,
+            next_number=self.next_number if edit.next_number is None else edit.next_number,
+            lost=tuple(x for x in self.lost if (x.start, x.end) not in edit.healed) + edit.lost,
+        )
+
+    def as_edit(self) -> Edit:
+        """The edit that makes this tree of an empty one."""
+        return Edit(
+            added=tuple((n, table) for n, level in enumerate(self.levels) for table in level),
+            log_number=self.log_number,
+            sequence=self.sequence,
+            next_number=self.next_number,
+            lost=self.lost,
+        )
+
+    def tables(self) -> list[TableMeta]:
+        """All of them, in the order in which a key is looked for."""
+        return [table for level in self.levels for table in level]
+
+
+def overlapping(tables: Iterable[TableMeta], first: bytes, last: bytes) -> tuple[TableMeta, ...]:
+    """Those that may hold a key from ``first`` to ``last``, both included."""
+    return tuple(t for t in tables if t.first_key <= last and t.last_key >= first)
+
+
+def key_range(tables: Sequence[TableMeta]) -> tuple[bytes, bytes]:
+    """The first and the last key of some tables."""
+    return min(t.first_key for t in tables), max(t.last_key for t in tables)
+
+
+def _age(table: TableMeta) -> tuple[int, int]:
+    # Tables of one memtable or one merge share their sequences and no keys.
+    return -table.last_sequence, table.number
+
+
+def _first_key(table: TableMeta) -> bytes:
+    return table.first_key

@@ -1,0 +1,363 @@
+"""A file system in memory that fails, fills up, or ends its process where a test says, and then
+shows what is left: ``ports.FileSystem``, simulated.
+
+    disk = SimulatedDisk()
+    disk.crash_at = 17
+    with pytest.raises(Crash):
+        work(disk)
+    for loss, found in disk.survivors(10):
+        ...  # open it again, and look
+
+Knows: the calls, and what the operating system answers to each. Must not know: what the files hold.
+Which changes are durable is ``disk_image``'s, what survives ``disk_loss``'s, what goes wrong
+``disk_faults``'s.
+
+Rules:
+
+- Without faults every call does and raises what ``RealFiles`` does on Linux.
+- A test's mistake is no fault: using a closed file, or a relative path, is a ``ValueError``, which
+  no handler of disk errors catches.
+- Nothing here is random, nor takes time: the same calls have the same outcome. One thread at a
+  time.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from dynamokv.testing.disk_faults import SECTOR_BYTES, Call, Crash, Fault, Operation, os_error
+from dynamokv.testing.disk_image import (
+    Directory,
+    Entry,
+    Image,
+    Inode,
+    Resize,
+    Write,
+    distinct,
+)
+from dynamokv.testing.disk_loss import Loss, first_part, losses, survivor
+
+_PARTLY: Final = frozenset({Operation.APPEND, Operation.SYNC})
+"""Calls that can be done by part."""
+
+
+class SimulatedDisk:
+    """``ports.FileSystem``. Set the attributes to make it fail.
+
+    Attributes:
+        crash_at: number of the call at which the process ends. Every later call raises ``Crash``
+            too: nobody cleans up after death.
+        crash_share: how much of that call is done, when it is an append.
+        faults: what else goes wrong.
+        capacity_bytes: of all files together; an append beyond it is done in part. ``None``: no
+            limit.
+        full_error: what an append raises then: ``ENOSPC`` or ``EDQUOT``.
+        sector_bytes: what is written whole or not at all. Smaller tears shorter files.
+        on_call: called before each call, say to count it, to make time pass, to look at the disk.
+        trace: all calls so far.
+        crashed: whether the process has ended.
+    """
+
+    def __init__(self, *, sector_bytes: int = SECTOR_BYTES, image: Image | None = None) -> None:
+        self.crash_at: int | None = None
+        self.crash_share = 0.0
+        self.faults: list[Fault] = []
+        self.capacity_bytes: int | None = None
+        self.full_error = errno.ENOSPC
+        self.sector_bytes = sector_bytes
+        self.on_call: Callable[[Call], None] = ignore
+        self.trace: list[Call] = []
+        self.crashed = False
+        self.image = Image() if image is None else image
+        self.open_files: weakref.WeakSet[_File] = weakref.WeakSet()
+
+    # The port.
+
+    def make_dir(self, path: Path) -> None:
+        """Create a directory and its parents; each, new or not, is durable on return."""
+        for at in (*reversed(path.parents), path):
+            node = self.image.find(at)
+            if node is None:
+                with self._call(Operation.MAKE_DIR, at):
+                    parent = self.image.directory(at.parent)
+                    self.image.step(Entry(parent, at.name, Directory()))
+                self.sync_dir(at.parent)
+            elif not isinstance(node, Directory):
+                raise os_error(errno.ENOTDIR, path)
+            elif not self.image.is_durable(at):
+                self.sync_dir(at.parent)
+
+    def list_dir(self, path: Path) -> list[str]:
+        """Names in a directory, sorted."""
+        with self._call(Operation.LIST_DIR, path):
+            return sorted(self.image.directory(path).visible)
+
+    def read(self, path: Path) -> bytes:
+        """The whole file."""
+        with self._call(Operation.READ, path, _size_of(self.image, path)):
+            return bytes(self.image.file(path).visible)
+
+    def open_read(self, path: Path) -> SimulatedReadFile:
+        """Open for reading. Of a directory this is refused here, and not only the reading."""
+        with self._call(Operation.OPEN_READ, path):
+            return SimulatedReadFile(self, path, self.image.file(path))
+
+    def open_append(self, path: Path) -> SimulatedAppendFile:
+        """Open for appending at the end, created when absent."""
+        with self._call(Operation.OPEN_APPEND, path):
+            if self.image.find(path) is None:
+                directory = self.image.directory(path.parent, path)
+                self.image.step(Entry(directory, path.name, Inode()))
+            return SimulatedAppendFile(self, path, self.image.file(path))
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Atomic rename over the target."""
+        with self._call(Operation.REPLACE, target):
+            before = self.image.directory(source.parent, source)
+            after = self.image.directory(target.parent, target)
+            moved = before.visible.get(source.name)
+            replaced = after.visible.get(target.name)
+            if moved is None:
+                raise os_error(errno.ENOENT, source)
+            if source in target.parents:
+                raise os_error(errno.EINVAL, source)
+            if moved is replaced:
+                # Also of two names for one file, both of which stay: POSIX wants it so.
+                return
+            if isinstance(moved, Directory) and isinstance(replaced, Inode):
+                raise os_error(errno.ENOTDIR, source)
+            if isinstance(replaced, Directory):
+                if not isinstance(moved, Directory) and target not in source.parents:
+                    raise os_error(errno.EISDIR, source)
+                if replaced.visible:
+                    raise os_error(errno.ENOTEMPTY, source)
+            self.image.step(Entry(before, source.name, None), Entry(after, target.name, moved))
+
+    def remove(self, path: Path) -> None:
+        """Delete a file."""
+        with self._call(Operation.REMOVE, path):
+            self.image.file(path)
+            directory = self.image.directory(path.parent)
+            self.image.step(Entry(directory, path.name, None))
+
+    def sync_dir(self, path: Path) -> None:
+        """Make the directory's entries durable."""
+        with self._call(Operation.SYNC_DIR, path):
+            self.image.sync_dir(self.image.directory(path))
+
+    def link(self, source: Path, target: Path) -> None:
+        """A second name for the same file."""
+        with self._call(Operation.LINK, target):
+            linked = self.image.find(source)
+            if linked is None:
+                raise os_error(errno.ENOENT, source)
+            directory = self.image.directory(target.parent, target)
+            if target.name in directory.visible:
+                raise os_error(errno.EEXIST, target)
+            if isinstance(linked, Directory):
+                raise os_error(errno.EPERM, target)
+            self.image.step(Entry(directory, target.name, linked))
+
+    # For the test: none of these is a call.
+
+    def survivor(self, loss: Loss) -> SimulatedDisk:
+        """The disk that the next process finds, if this one is lost now. It has this one's size,
+        and none of its faults."""
+        image = survivor(self.image, loss, self.sector_bytes)
+        disk = SimulatedDisk(sector_bytes=self.sector_bytes, image=image)
+        disk.capacity_bytes = self.capacity_bytes
+        disk.full_error = self.full_error
+        return disk
+
+    def survivors(self, limit: int) -> Iterator[tuple[Loss, SimulatedDisk]]:
+        """So many disks that the next process may find, the most telling ones first."""
+        for loss in islice(losses(), limit):
+            yield loss, self.survivor(loss)
+
+    def contents(self) -> dict[Path, bytes]:
+        """All files, as a process sees them."""
+        return {path: bytes(inode.visible) for path, inode in self.image.files()}
+
+    def used_bytes(self) -> int:
+        """Of all files, those included that have lost their name and are still open."""
+        inodes = [inode for _, inode in self.image.files()]
+        inodes += [file.inode for file in self.open_files if not file.closed]
+        return sum(len(inode.visible) for inode in distinct(inodes))
+
+    # Damage to files at rest: what is unsynced counts as written.
+
+    def put(self, path: Path, content: bytes) -> None:
+        """Have a file hold this, made when it is not there."""
+        directory = self.image.directory(path.parent, path)
+        if path.name not in directory.visible:
+            self.image.step(Entry(directory, path.name, Inode()))
+        self.image.sync_dir(directory)
+        self.image.file(path).settle(content)
+
+    def flip(self, path: Path, bit: int) -> None:
+        """Turn one bit of a file round."""
+        content = bytearray(self.image.file(path).visible)
+        content[bit // 8] ^= 1 << bit % 8
+        self.put(path, bytes(content))
+
+    def flip_any(self, rng: random.Random) -> tuple[Path, int]:
+        """Turn one bit anywhere round; which one."""
+        sizes = [(path, 8 * len(content)) for path, content in self.contents().items()]
+        bit = rng.randrange(sum(size for _, size in sizes))
+        for path, size in sizes:
+            if bit < size:
+                self.flip(path, bit)
+                return path, bit
+            bit -= size
+        raise AssertionError("a bit beyond the last file")
+
+    def cut(self, path: Path, size_bytes: int) -> None:
+        """Leave only the beginning of a file."""
+        self.put(path, bytes(self.image.file(path).visible[:size_bytes]))
+
+    def lose(self, path: Path) -> None:
+        """Take a file away."""
+        self.image.file(path)
+        directory = self.image.directory(path.parent)
+        self.image.step(Entry(directory, path.name, None))
+        self.image.sync_dir(directory)
+
+    # What every call begins and ends with.
+
+    @contextmanager
+    def _call(
+        self, operation: Operation, path: Path, size_bytes: int = 0, offset: int = 0
+    ) -> Iterator[Fault | None]:
+        """Count a call, fail it if it is to fail. The body is what it does: not run when nothing of
+        it is done, given the fault when it is for the body to do part."""
+        call = Call(len(self.trace) + 1, operation, path, size_bytes, offset)
+        if self.crashed:
+            raise Crash(call)
+        self.trace.append(call)
+        self.on_call(call)
+        fault = None
+        if self.crash_at is not None and call.number >= self.crash_at:
+            self.crashed = True
+            if operation is not Operation.APPEND or not self.crash_share:
+                raise Crash(call)
+            fault = Fault(operations={operation}, done=self.crash_share)
+        else:
+            strikes = [fault for fault in self.faults if fault.strikes(call)]
+            if strikes:
+                fault = strikes[0]
+        if fault is not None and operation not in _PARTLY and fault.done < 1.0:
+            raise os_error(fault.error, path)
+        try:
+            yield fault
+        finally:
+            if self.crashed:
+                raise Crash(call)
+        if fault is not None:
+            raise os_error(fault.error, path)
+
+
+class _File:
+    """What open files have in common. The operations are in the derived classes, because a file is
+    open for one thing."""
+
+    def __init__(self, disk: SimulatedDisk, path: Path, inode: Inode) -> None:
+        self.path = path
+        self.inode = inode
+        self.closed = False
+        self._disk = disk
+        disk.open_files.add(self)
+
+    def _check(self) -> None:
+        # After death no mistake counts any more.
+        if self.closed and not self._disk.crashed:
+            raise ValueError(f"{self.path} is used after it was closed")
+
+    def size(self) -> int:
+        """Length in bytes."""
+        self._check()
+        with self._disk._call(Operation.SIZE, self.path):
+            return len(self.inode.visible)
+
+    def _close(self) -> None:
+        # As the kernel does: whatever it says, the file is closed.
+        self.closed = True
+        self._disk.open_files.discard(self)
+        with self._disk._call(Operation.CLOSE, self.path):
+            pass
+
+
+class SimulatedReadFile(_File):
+    """``ports.ReadFile``. Goes on to read a file that lost its name."""
+
+    def read_at(self, offset: int, size_bytes: int) -> bytes:
+        """These bytes, or fewer where the file ends."""
+        self._check()
+        with self._disk._call(Operation.READ_AT, self.path, size_bytes, offset):
+            return bytes(self.inode.visible[offset : offset + size_bytes])
+
+    def close(self) -> None:
+        """A second call does nothing."""
+        if not self.closed:
+            self._close()
+
+
+class SimulatedAppendFile(_File):
+    """``ports.AppendFile``."""
+
+    def append(self, data: bytes) -> None:
+        """Write at the end, whoever else wrote there."""
+        self._check()
+        with self._disk._call(Operation.APPEND, self.path, len(data)) as fault:
+            room = len(data)
+            if fault is not None:
+                room = int(fault.done * room)
+            capacity = self._disk.capacity_bytes
+            full = False
+            if capacity is not None:
+                free = max(capacity - self._disk.used_bytes(), 0)
+                full = free < room
+                room = min(room, free)
+            if room:
+                self.inode.change(Write(len(self.inode.visible), bytes(data[:room])))
+            if full:
+                raise os_error(self._disk.full_error, self.path)
+
+    def truncate(self, size_bytes: int) -> None:
+        """Cut the file; the next append goes there."""
+        self._check()
+        with self._disk._call(Operation.TRUNCATE, self.path, size_bytes):
+            self.inode.change(Resize(size_bytes))
+
+    def sync(self) -> None:
+        """Make the content durable, not the name."""
+        self._check()
+        with self._disk._call(Operation.SYNC, self.path) as fault:
+            if fault is None:
+                self.inode.sync()
+            else:
+                written = first_part(self.inode, fault.done, self._disk.sector_bytes)
+                self.inode.fail_sync(bytearray(written), reverts=fault.reverts)
+
+    def close(self) -> None:
+        """Close without syncing. Once: a second close might close the file of somebody else."""
+        self._check()
+        self._close()
+
+
+def ignore(call: Call) -> None:
+    """What happens at a call, unless a test wants something."""
+
+
+def _size_of(image: Image, path: Path) -> int:
+    try:
+        return len(image.file(path).visible)
+    except OSError:
+        # The call itself will say so.
+        return 0

@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynamokv.ports import Row
+from dynamokv.storage.lsm.jobs import (
+    Built,
+    Damaged,
+    Failed,
+    Flush,
+    Job,
+    LogPart,
+    Merge,
+    Salvage,
+    Scrub,
+)
+from dynamokv.storage.lsm.merge import merge
+from dynamokv.storage.lsm.names import Kind, file_name
+from dynamokv.storage.lsm.throttle import BURST_SECONDS, Stopped, Throttle
+from dynamokv.storage.lsm.tree import TableMeta
+from dynamokv.storage.lsm.work import run, write_memtable
+from dynamokv.testing.disk import SimulatedDisk
+from dynamokv.testing.disk_faults import Fault, Operation
+from tests.storage.lsm.job_files import (
+    TAG,
+    built,
+    perform,
+    rows_of,
+    salts,
+    task,
+    unfinished,
+    write_log,
+    write_table,
+)
+
+HERE = Path("/store")
+
+
+@pytest.fixture
+def disk() -> SimulatedDisk:
+    disk = SimulatedDisk()
+    disk.make_dir(HERE)
+    return disk
+
+
+# Flush.
+
+
+def two_logs(disk: SimulatedDisk) -> tuple[LogPart, LogPart]:
+    return (
+        write_log(disk, HERE, 1, 5, [[(b"b", b"1"), (b"a", b"1")], [(b"c", b"1")]]),
+        write_log(disk, HERE, 2, 7, [[(b"a", None), (b"d", b"")], [(b"b", b"2"), (b"b", b"3")]]),
+    )
+
+
+def test_a_flush_keeps_the_newest_row_of_each_key(disk: SimulatedDisk) -> None:
+    outcome = perform(Flush(two_logs(disk)), disk, HERE)
+    assert rows_of(disk, HERE, outcome) == [[(b"a", None), (b"b", b"3"), (b"c", b"1"), (b"d", b"")]]
+    [table] = built(outcome).tables
+    assert (table.number, table.first_sequence, table.last_sequence) == (0, 5, 8)
+    assert (table.rows, table.deletions) == (4, 1)
+    assert built(outcome).written_bytes == table.size_bytes
+    assert built(outcome).read_bytes > table.size_bytes
+
+
+def test_a_flush_reads_no_further_than_its_part(disk: SimulatedDisk) -> None:
+    part, _ = two_logs(disk)
+    file = disk.open_append(HERE / file_name(Kind.WAL, 1))
+    file.append(b"a torn record")
+    file.close()
+    assert len(rows_of(disk, HERE, perform(Flush((part,)), disk, HERE))) == 1
+
+
+def test_a_flush_of_nothing_makes_nothing(disk: SimulatedDisk) -> None:
+    part = write_log(disk, HERE, 1, 5, [[]])
+    assert built(perform(Flush((part,)), disk, HERE)).tables == ()
+
+
+def test_a_flush_names_the_log_that_is_damaged_wherever_it_is(disk: SimulatedDisk) -> None:
+    job = Flush(two_logs(disk))
+    path = HERE / file_name(Kind.WAL, 2)
+    for bit in range(0, 8 * len(disk.contents()[path]), 7):
+        disk.flip(path, bit)
+        outcome = perform(job, disk, HERE)
+        assert isinstance(outcome, Damaged), bit
+        assert (outcome.file, outcome.number) == (path.name, 2)
+        disk.flip(path, bit)
+    assert isinstance(perform(job, disk, HERE), Built)
+
+
+@pytest.mark.parametrize("change", ["first_sequence", "end_sequence", "size_bytes"])
+def test_a_flush_wants_the_batches_that_it_was_told_of(disk: SimulatedDisk, change: str) -> None:
+    part, _ = two_logs(disk)
+    for by in (-1, 1):
+        wrong = replace(part, **{change: getattr(part, change) + by})
+        assert isinstance(perform(Flush((wrong,)), disk, HERE), Damaged)
+
+
+def test_a_flush_names_a_log_that_is_gone_or_unreadable(disk: SimulatedDisk) -> None:
+    job = Flush(two_logs(disk))
+    disk.faults = [Fault(operations={Operation.READ}, name="wal-00000001", error=errno.EIO)]
+    assert isinstance(perform(job, disk, HERE), Damaged)
+    disk.faults = [Fault(operations={Operation.READ}, name="wal-00000001", error=errno.EMFILE)]
+    assert isinstance(perform(job, disk, HERE), Failed)
+    disk.faults = []
+    disk.remove(HERE / "wal-00000002")
+    outcome = perform(job, disk, HERE)
+    assert outcome == Damaged("wal-00000002", 2, "it is missing")
+
+
+def test_a_table_of_a_memtable_is_that_of_its_logs(disk: SimulatedDisk) -> None:
+    flushed = built(perform(Flush(two_logs(disk)), disk, HERE))
+    rows = {b"d": b"", b"b": b"3", b"c": b"1", b"a": None}
+    written = write_memtable(task(Flush(())), disk, HERE, rows, 5, 9, salts())
+    assert built(written).tables == flushed.tables
+
+
+# Merge.
+
+key_bytes = st.sampled_from([bytes([65 + at]) * (1 + at % 3) for at in range(20)])
+value_bytes = st.one_of(st.none(), st.binary(max_size=3), st.just(b"large" * 60))
+some_rows = st.dictionaries(key_bytes, value_bytes, min_size=1, max_size=20)
+
+
+def in_blocks(rows: dict[bytes, bytes | None], size: int) -> Iterator[list[Row]]:
+    ordered = sorted(rows.items(), key=lambda row: row[0])
+    return (ordered[at : at + size] for at in range(0, len(ordered), size))
+
+
+@given(st.lists(some_rows, min_size=1, max_size=5), st.integers(1, 4), st.integers(0, 3000))
+def test_a_merge_of_runs_is_the_newest_row_of_each_key(
+    runs: list[dict[bytes, bytes | None]], block_rows: int, slice_bytes: int
+) -> None:
+    parts = list(merge([in_blocks(run, block_rows) for run in runs], 64, slice_bytes))
+    expected: dict[bytes, bytes | None] = {}
+    for run_rows in reversed(runs):
+        expected.update(run_rows)
+    merged = [row for part in parts for row in part]
+    assert merged == sorted(expected.items(), key=lambda row: row[0])
+
+
+def test_a_merge_holds_a_slice_of_its_runs() -> None:
+    held = most = 0
+
+    def blocks(run: int) -> Iterator[list[Row]]:
+        nonlocal held, most
+        for at in range(500):
+            held += 1
+            most = max(most, held)
+            yield [(b"%06d-%d" % (at * (run + 1), run), b"x" * 1000)]
+
+    for part in merge([blocks(at) for at in range(4)], 64, 100_000):
+        held -= len(part)
+    assert held == 0
+    assert most < 120
+
+
+def tables_of(disk: SimulatedDisk, *contents: dict[bytes, bytes | None]) -> list[TableMeta]:
+    """Newest first, as the contents are."""
+    ages = range(len(contents), 0, -1)
+    return [
+        write_table(disk, HERE, age, rows.items(), (10 * age, 10 * age + 9))
+        for age, rows in zip(ages, contents, strict=True)
+    ]
+
+
+def test_a_merge_drops_deletions_when_it_may(disk: SimulatedDisk) -> None:
+    tables = tables_of(disk, {b"a": None, b"b": b"2"}, {b"a": b"1", b"b": b"1", b"c": None})
+    runs = tuple((table,) for table in tables)
+    kept = perform(Merge(runs, 1, True, 0), disk, HERE)
+    assert rows_of(disk, HERE, kept) == [[(b"a", None), (b"b", b"2"), (b"c", None)]]
+    [table] = built(kept).tables
+    assert (table.first_sequence, table.last_sequence) == (10, 29)
+    dropped = perform(Merge(runs, 1, False, 0), disk, HERE)
+    assert rows_of(disk, HERE, dropped) == [[(b"b", b"2")]]
+
+
+def test_a_merge_leaves_out_what_was_dropped_from_each_table(disk: SimulatedDisk) -> None:
+    new, old = tables_of(disk, {b"a": b"2", b"b": b"2"}, {b"a": b"1", b"b": b"1"})
+    new = replace(new, dropped=((b"a", b"b"),))
+    old = replace(old, dropped=((b"b", b"c"),))
+    outcome = perform(Merge(((new,), (old,)), 1, True, 0), disk, HERE)
+    assert rows_of(disk, HERE, outcome) == [[(b"a", b"1"), (b"b", b"2")]]
+
+
+def test_a_merge_of_which_nothing_is_left_makes_nothing(disk: SimulatedDisk) -> None:
+    [table] = tables_of(disk, {b"a": None})
+    assert built(perform(Merge(((table,),), 1, False, 0), disk, HERE)).tables == ()
+    assert unfinished(disk, HERE) == []
+
+
+def test_a_merge_begins_another_table_at_its_size(disk: SimulatedDisk) -> None:
+    rows: dict[bytes, bytes | None] = {b"%05d" % at: b"x" * 20 for at in range(3000)}
+    [table] = tables_of(disk, rows)
+    outcome = perform(Merge(((table,),), 1, False, 20_000), disk, HERE)
+    found = rows_of(disk, HERE, outcome)
+    assert 3 < len(found) < 6
+    assert [row for part in found for row in part] == sorted(rows.items())
+    assert all(t.size_bytes >= 20_000 for t in built(outcome).tables[:-1])
+
+
+@given(
+    contents=st.lists(some_rows, min_size=1, max_size=4),
+    keep_deletions=st.booleans(),
+    table_bytes=st.sampled_from([0, 1, 500]),
+)
+def test_merged_tables_say_what_their_inputs_said(
+    contents: list[dict[bytes, bytes | None]], keep_deletions: bool, table_bytes: int
+) -> None:
+    disk = SimulatedDisk()
+    disk.make_dir(HERE)
+    runs = tuple((table,) for table in tables_of(disk, *contents))
+    outcome = perform(Merge(runs, 1, keep_deletions, table_bytes), disk, HERE)
+    expected: dict[bytes, bytes | None] = {}
+    for rows in reversed(contents):
+        expected.update(rows)
+    if not keep_deletions:
+        expected = {key: value for key, value in expected.items() if value is not None}
+    found = [row for part in rows_of(disk, HERE, outcome) for row in part]
+    assert found == sorted(expected.items(), key=lambda row: row[0])
+
+
+# Scrub and salvage.
+
+
+def one_table(disk: SimulatedDisk) -> tuple[TableMeta, dict[bytes, bytes | None]]:
+    rows = {b"%03d" % at: None if at % 9 == 0 else b"value" * (at % 7) for at in range(100)}
+    return write_table(disk, HERE, 7, rows.items()), rows
+
+
+def test_a_scrub_finds_every_flipped_bit(disk: SimulatedDisk) -> None:
+    table, _ = one_table(disk)
+    path = HERE / file_name(Kind.TABLE, 7)
+    sound = perform(Scrub(table), disk, HERE)
+    assert built(sound).read_bytes >= table.size_bytes
+    rng = random.Random(1)
+    for _ in range(100):
+        bit = rng.randrange(8 * table.size_bytes)
+        disk.flip(path, bit)
+        outcome = perform(Scrub(table), disk, HERE)
+        assert isinstance(outcome, Damaged), bit
+        assert (outcome.file, outcome.number) == (path.name, 7)
+        disk.flip(path, bit)
+
+
+@pytest.mark.parametrize("dropped", [(), ((b"020", b"040"),)])
+def test_a_salvage_is_all_rows_but_those_lost(
+    disk: SimulatedDisk, dropped: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    table, rows = one_table(disk)
+    table = replace(table, dropped=dropped)
+    path = HERE / file_name(Kind.TABLE, 7)
+    rng = random.Random(2)
+    for _ in range(50):
+        bits = [rng.randrange(8 * table.size_bytes) for _ in range(3)]
+        for bit in bits:
+            disk.flip(path, bit)
+        outcome = built(perform(Salvage(table), disk, HERE))
+        found = [row for part in rows_of(disk, HERE, outcome) for row in part]
+        gone = [(lost.start, lost.end) for lost in outcome.lost] + list(dropped)
+        expected = {
+            key: value
+            for key, value in rows.items()
+            if not any(start <= key < end for start, end in gone)
+        }
+        assert dict(found) == expected
+        for one, other in zip(outcome.lost, outcome.lost[1:], strict=False):
+            assert one.end < other.start, "what touches is one"
+        for bit in bits:
+            disk.flip(path, bit)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nothing like a table" * 100])
+def test_a_salvage_of_nothing_loses_everything(disk: SimulatedDisk, content: bytes | None) -> None:
+    table, _ = one_table(disk)
+    path = HERE / file_name(Kind.TABLE, 7)
+    if content is None:
+        disk.remove(path)
+    else:
+        disk.put(path, content)
+    outcome = built(perform(Salvage(table), disk, HERE))
+    assert outcome.tables == ()
+    [lost] = outcome.lost
+    assert (lost.file, lost.start, lost.end) == (path.name, b"000", b"099\0")
+
+
+# Whatever happens.
+
+
+def jobs(disk: SimulatedDisk) -> dict[str, Job]:
+    tables = tables_of(disk, {b"a": b"2", b"b": None}, {b"a": b"1" * 300, b"c": b"1" * 300})
+    return {
+        "flush": Flush(
+            tuple(
+                write_log(disk, HERE, number, first, [[(b"a", b"%d" % first)]])
+                for number, first in ((11, 5), (12, 6))
+            )
+        ),
+        "merge": Merge(tuple((table,) for table in tables), 1, True, 1),
+        "scrub": Scrub(tables[0]),
+        "salvage": Salvage(tables[0]),
+    }
+
+
+@pytest.mark.parametrize("name", ["flush", "merge", "scrub", "salvage"])
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EMFILE])
+def test_no_failure_of_the_disk_gets_out_or_leaves_anything(name: str, error: int) -> None:
+    for number in range(1, 1000):
+        disk = SimulatedDisk()
+        disk.make_dir(HERE)
+        job = jobs(disk)[name]
+        before = disk.contents()
+        start = len(disk.trace)
+        fault = Fault(
+            operations=set(Operation) - {Operation.CLOSE},
+            where=lambda call, at=start + number: call.number == at,  # type: ignore[misc]
+            error=error,
+        )
+        disk.faults = [fault]
+        outcome = perform(job, disk, HERE)
+        if not fault.struck:
+            assert isinstance(outcome, Built)
+            break
+        failed = disk.trace[start + number - 1]
+        if isinstance(outcome, Failed):
+            assert outcome.full == (error == errno.ENOSPC)
+            assert outcome.sync == (failed.operation is Operation.SYNC)
+        else:
+            assert error == errno.EIO or name == "salvage", failed
+        if not isinstance(outcome, Built):
+            assert disk.contents() == before, failed
+        assert not [file for file in disk.open_files if not file.closed], failed
+    else:
+        raise AssertionError("it never ends")
+    assert number > 3
+
+
+def test_a_full_disk_says_so_and_is_as_full_as_before(disk: SimulatedDisk) -> None:
+    job = jobs(disk)["merge"]
+    before = disk.used_bytes()
+    for spare in range(0, 700, 100):
+        disk.capacity_bytes = before + spare
+        outcome = perform(job, disk, HERE)
+        assert isinstance(outcome, Failed)
+        assert outcome.full
+        assert disk.used_bytes() == before
+
+
+def test_a_new_table_that_reads_back_otherwise_is_a_failure(disk: SimulatedDisk) -> None:
+    job = jobs(disk)["merge"]
+    before = disk.contents()
+
+    def corrupt(call: object) -> None:
+        for path in disk.contents():
+            if path.name.startswith("build-") and call.operation is Operation.OPEN_READ:
+                disk.on_call = lambda call: None
+                disk.flip(path, 500)
+
+    disk.on_call = corrupt
+    outcome = perform(job, disk, HERE)
+    assert isinstance(outcome, Failed)
+    assert disk.contents() == before
+
+
+def test_a_file_of_a_newer_version_is_a_failure_that_names_it(disk: SimulatedDisk) -> None:
+    from xxhash import xxh3_64_intdigest
+
+    from dynamokv.storage.lsm.framing import HEADER_BYTES
+
+    job = jobs(disk)["scrub"]
+    path = HERE / file_name(Kind.TABLE, 2)
+    data = disk.contents()[path]
+    header = data[:8] + b"\0\x63" + data[10 : HEADER_BYTES - 8]
+    newer = header + xxh3_64_intdigest(header).to_bytes(8, "big") + data[HEADER_BYTES:]
+    disk.put(path, newer)
+    outcome = perform(job, disk, HERE)
+    assert isinstance(outcome, Failed)
+    assert path.name in outcome.reason
+    assert "upgrade" in outcome.reason
+
+
+# Throttle.
+
+
+def test_work_pauses_for_what_it_read_and_wrote(disk: SimulatedDisk) -> None:
+    now = 100.0
+
+    def pause(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    job = jobs(disk)["merge"]
+    throttle = Throttle(1000, clock=lambda: now, pause=pause)
+    outcome = built(run(task(job, bytes_per_second=1000), disk, HERE, salts(), throttle))
+    moved = outcome.read_bytes + outcome.written_bytes
+    assert now - 100.0 == pytest.approx(moved / 1000, abs=2 * BURST_SECONDS)
+
+
+def test_idle_time_is_not_saved_up() -> None:
+    now = 0.0
+    pauses: list[float] = []
+    throttle = Throttle(1000, clock=lambda: now, pause=pauses.append)
+    now = 60.0
+    throttle.spend(1000)
+    assert pauses == [pytest.approx(1.0 - BURST_SECONDS)]
+
+
+@pytest.mark.parametrize("name", ["flush", "merge", "scrub", "salvage"])
+def test_work_can_be_stopped_at_any_call(disk: SimulatedDisk, name: str) -> None:
+    job = jobs(disk)[name]
+    before = disk.contents()
+    for calls in range(1000):
+        left = calls
+
+        def pause(seconds: float) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Stopped("enough")
+
+        throttle = Throttle(0, clock=lambda: 0.0, pause=pause)
+        outcome = run(task(job), disk, HERE, salts(), throttle)
+        if isinstance(outcome, Built):
+            break
+        assert outcome == Failed("enough", full=False)
+        assert disk.contents() == before
+    assert 2 < calls < 999
+
+
+def test_leftovers_of_an_earlier_attempt_do_no_harm(disk: SimulatedDisk) -> None:
+    job = jobs(disk)["merge"]
+    disk.put(HERE / f"build-{TAG}-0000.tmp", b"the beginning of something")
+    found = rows_of(disk, HERE, perform(job, disk, HERE))
+    assert [row for part in found for row in part][:2] == [(b"a", b"2"), (b"b", None)]
