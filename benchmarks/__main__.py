@@ -1,4 +1,4 @@
-"""``python -m benchmarks [ring | micro] [--quick] [--check] [--output PATH]``"""
+"""``python -m benchmarks [ring | micro | storage] [--quick] [--check] [--output PATH]``"""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks import pieces, report, ring
+from benchmarks import pieces, report, ring, storage_page
 from benchmarks.cpu import Neighbours
 from benchmarks.figures import Row
 
@@ -21,16 +22,24 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "ring", "micro"),
+        choices=("all", "ring", "micro", "storage"),
         default="all",
-        help="ring: three members in processes, beside bare sockets; micro: the pure pieces",
+        help="ring: three members in processes, beside bare sockets; micro: the pure pieces; "
+        "storage: the LSM engine beside RocksDB, which takes long and is not part of all",
     )
     parser.add_argument("--quick", action="store_true", help="see that it works, in seconds")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     parser.add_argument(
         "--output", type=Path, default=LATEST, metavar="PATH", help="the JSON (%(default)s)"
     )
-    return parser.parse_args(given)
+    parser.add_argument("--rows", type=int, help="storage: rows of each store (1,000,000)")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="storage: put the figures into the documentation"
+    )
+    arguments = parser.parse_args(given)
+    if arguments.what != "storage" and (arguments.rows or arguments.write_docs):
+        parser.error("--rows and --write-docs are for storage")
+    return arguments
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -47,13 +56,28 @@ def main(given: Sequence[str] | None = None) -> int:
     if arguments.what in ("all", "micro"):
         _tell("micro-benchmarks")
         rows += pieces.run(quick=arguments.quick)
+    if arguments.what == "storage":
+        rows += _storage(arguments)
     document["others_share"] = others.share()
     print(*report.table(rows), "", *report.reasons(rows), sep="\n")
     print(report.neighbours(document["others_share"]))
     report.write(arguments.output, document, rows)
     print(f"written to {arguments.output}")
+    if arguments.write_docs:
+        storage_page.write(document, rows)
+        print(f"written to {storage_page.PAGE}")
     missed = any(row.target is not None and row.verdict != "met" for row in rows)
     return 1 if arguments.check and missed else 0
+
+
+def _storage(arguments: argparse.Namespace) -> list[Row]:
+    # Here, because the others need no rocksdict.
+    from benchmarks import storage
+
+    counts = storage.QUICK if arguments.quick else storage.FULL
+    if arguments.rows:
+        counts = replace(counts, rows=arguments.rows)
+    return asyncio.run(storage.run(counts, _tell))
 
 
 def _tell(what: str) -> None:

@@ -28,7 +28,9 @@ class ChildFailed(Exception):
 class Child:
     """A running process and the ways to it and back."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(
+        self, name: str, process: asyncio.subprocess.Process, log: Path, answer_seconds: float
+    ) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         self.pid = process.pid
@@ -36,6 +38,7 @@ class Child:
         self._process = process
         self._stdin, self._stdout = process.stdin, process.stdout
         self._log = log
+        self._answer_seconds = answer_seconds
 
     async def ask(self, do: str, **arguments: Any) -> Any:
         """Have the child do something, and return what it answers."""
@@ -45,9 +48,10 @@ class Child:
     async def answer(self) -> Any:
         """The child's next line."""
         try:
-            line = await asyncio.wait_for(self._stdout.readline(), ANSWER_SECONDS)
+            line = await asyncio.wait_for(self._stdout.readline(), self._answer_seconds)
         except TimeoutError:
-            raise ChildFailed(f"{self._name} did not answer in {ANSWER_SECONDS} s") from None
+            seconds = self._answer_seconds
+            raise ChildFailed(f"{self._name} did not answer in {seconds} s") from None
         if not line:
             said = self._log.read_text("utf-8", "replace").strip().rpartition("\n")[2]
             raise ChildFailed(f"{self._name} ended: {said or 'it left no message'}")
@@ -64,7 +68,9 @@ class Child:
 
 
 @contextlib.asynccontextmanager
-async def running(module: str, *arguments: str, log: Path) -> AsyncIterator[tuple[Child, Any]]:
+async def running(
+    module: str, *arguments: str, log: Path, answer_seconds: float = ANSWER_SECONDS
+) -> AsyncIterator[tuple[Child, Any]]:
     """A child that runs a module of this package, and its first line. It is gone afterwards."""
     with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
@@ -77,7 +83,7 @@ async def running(module: str, *arguments: str, log: Path) -> AsyncIterator[tupl
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
         )
-    child = Child(module, process, log)
+    child = Child(module, process, log, answer_seconds)
     try:
         yield child, await child.answer()
     finally:

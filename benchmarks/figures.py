@@ -1,4 +1,5 @@
-"""The figures of the ring workload: what each is called, what it means, and what it should be.
+"""The figures of the ring workload: what each is called, what it means, and what it should be. The
+bounds of the storage workload, too, whose figures are in ``storage_figures``.
 
 Rules:
     - A name is for ever: results of different days are compared by it.
@@ -10,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final, NamedTuple
@@ -43,6 +45,41 @@ class Target:
         return f">= {self.at_least:,g}"
 
 
+STORAGE_SIZES: Final = {"100B": 100, "1KB": 1000}
+"""Values that the storage workload puts, in bytes."""
+
+
+def _storage_targets(size: str) -> dict[str, Target]:
+    ratios = {
+        "put": (1.0, "one append and one dict are no more work than a call into C++"),
+        "hot": (3.0, "a hot key is one look into a dict"),
+        "random": (0.7, "most of the time is the reading, the checking and Python's, in both"),
+        "absent": (0.7, "a filter answers nearly all of them without a block"),
+        "scan": (0.3, "rows are taken apart by Python here, and by C++ there"),
+    }
+    name = f"storage.{size}"
+    return {
+        **{
+            f"{name}.{workload}.over_rocksdict": Target(at_least=least, reason=reason)
+            for workload, (least, reason) in ratios.items()
+        },
+        **{
+            f"{name}.overwritten.lsm.{call}.over_idle": Target(
+                at_most=5.0,
+                reason="merges run in another process, and writes that they hold up wait a little "
+                "each",
+            )
+            for call in ("put", "get")
+        },
+        f"{name}.overwritten.lsm.amplification": Target(
+            at_most=12.0, reason="the log, the first table, and about four rewrites of two levels"
+        ),
+        f"{name}.overwritten.lsm.open": Target(
+            at_most=2000.0, reason="opening reads the manifest and one log, and no table"
+        ),
+    }
+
+
 TARGETS: Final[dict[str, Target]] = {
     "sequential.get.over_blocking": Target(
         at_most=2.0,
@@ -61,6 +98,10 @@ TARGETS: Final[dict[str, Target]] = {
     "local.blocking": Target(
         at_most=5.0,
         reason="at an owner, a read at ONE is a function call: no socket, no other thread",
+    ),
+    **{name: target for size in STORAGE_SIZES for name, target in _storage_targets(size).items()},
+    "storage.memory.lsm.over_bound": Target(
+        at_most=1.2, reason="what a store may hold is a setting, and a setting is a promise"
     ),
 }
 """Figure to bound. The reason is printed when the bound is missed."""
@@ -173,20 +214,21 @@ class Row:
 
 
 class Samples:
-    """What was measured so far: for each figure one value a round."""
+    """What was measured so far: for each of the figures one value a round."""
 
-    def __init__(self) -> None:
+    def __init__(self, figures: Mapping[str, Figure] = FIGURES) -> None:
+        self._figures = figures
         self._values: dict[str, list[float]] = {}
 
     def add(self, name: str, value: float) -> None:
-        """One round's value of a figure that ``FIGURES`` knows."""
-        assert name in FIGURES, name
+        """One round's value of a figure that is known."""
+        assert name in self._figures, name
         self._values.setdefault(name, []).append(value)
 
     def rows(self) -> list[Row]:
         """The rows of the table; none for what this machine does not tell."""
         return [
             Row(name, figure, tuple(self._values[name]))
-            for name, figure in FIGURES.items()
+            for name, figure in self._figures.items()
             if name in self._values
         ]

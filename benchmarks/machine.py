@@ -30,8 +30,18 @@ def versions() -> dict[str, str]:
         "libzmq": zmq.zmq_version(),
         "cbor2": metadata.version("cbor2"),
         "xxhash": metadata.version("xxhash"),
+        "zstandard": metadata.version("zstandard"),
+        "rocksdict": _version_or_none("rocksdict"),
         "dynamokv": dynamokv.__version__,
     }
+
+
+def _version_or_none(package: str) -> str:
+    """Of what only some workloads need."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def _cores() -> int:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 from benchmarks.cpu import PROC
+from dynamokv.limits import KiB
 
 SAMPLE_SECONDS: Final = 0.02
 
@@ -20,13 +21,12 @@ def resident_bytes(pid: int) -> int:
     waiting = [pid]
     while waiting:
         folder = PROC / str(waiting.pop())
-        # Each may end between two looks at it.
+        # Threads and processes may end between two looks at them.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            lines = (folder / "status").read_text("utf-8", "replace").splitlines()
+            total += sum(int(line.split()[1]) * KiB for line in lines if line.startswith("VmRSS:"))
             for task in (folder / "task").iterdir():
                 waiting += map(int, (task / "children").read_text("ascii").split())
-            for line in (folder / "status").read_text("utf-8", "replace").splitlines():
-                if line.startswith("VmRSS:"):
-                    total += int(line.split()[1]) * 1024
     return total
 
 

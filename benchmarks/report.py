@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,14 @@ def write(path: Path, document: dict[str, Any], rows: Iterable[Row]) -> None:
     path.write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
 
 
-def headline(document: dict[str, Any]) -> list[str]:
+def headline(document: Mapping[str, Any]) -> list[str]:
     """What was measured, and where."""
     host, made = document["machine"], document["versions"]
     lines = [
         f"dynamokv {made['dynamokv']} on {host['cpu']}, {host['cores']} cores, {host['kernel']}",
         f"{made['python']}, pyzmq {made['pyzmq']} (libzmq {made['libzmq']}), "
-        f"cbor2 {made['cbor2']}, xxhash {made['xxhash']}",
+        f"cbor2 {made['cbor2']}, xxhash {made['xxhash']}, zstandard {made['zstandard']}, "
+        f"rocksdict {made['rocksdict']}",
     ]
     if document["quick"]:
         lines.append("quick: too few of everything for the figures to mean much")

@@ -129,15 +129,15 @@ class Bench:
         self.store: Contestant
 
     def open(self, memtable_bytes: int, cache_bytes: int) -> float:
-        """Open the store; seconds."""
+        """Open the store and get something; milliseconds."""
         self._budget = Budget(memtable_bytes, cache_bytes)
         started = time.perf_counter()
         self.store = self._make(self._directory, self._budget)
         self.store.get(key_of(0))
-        return time.perf_counter() - started
+        return (time.perf_counter() - started) * 1000
 
     def reopen(self) -> float:
-        """Stop cleanly, open again; seconds of the opening."""
+        """Stop cleanly, open again; milliseconds of the opening."""
         self.store.close()
         return self.open(self._budget.memtable_bytes, self._budget.cache_bytes)
 
@@ -151,9 +151,7 @@ class Bench:
     def synced(self, calls: int) -> dict[str, float]:
         """Groups of rows that are put already."""
         watch = Stopwatch()
-        groups = [
-            self._columns(self._any_rows(GROUP_ROWS)) for _ in range(max(2, calls))
-        ]
+        groups = [self._columns(self._any_rows(GROUP_ROWS)) for _ in range(max(2, calls))]
         slices = (
             tuple(zip(*(groups[at] for at in part), strict=True))
             for part in sliced(range(len(groups)))
@@ -165,6 +163,8 @@ class Bench:
     def hot(self, calls: int) -> dict[str, float]:
         """Few keys, again and again."""
         few = self._any_rows(HOT_KEYS)
+        for number in few:
+            self.store.get(key_of(number))
         numbers = list(itertools.islice(itertools.cycle(few), calls))
         return self._gets(numbers)
 
@@ -203,13 +203,12 @@ class Bench:
         """Put so many times as many rows as there are, in any order. What was put off counts."""
         puts = self._rows * times
         before = self.store.written_bytes()
-        found: dict[str, float | None] = {}
-        found.update(self.mixed(puts, GETS_PER_PUT))
+        found: dict[str, float | None] = {**self.mixed(puts, GETS_PER_PUT), "amplification": None}
         settle(self.store)
         after = self.store.written_bytes()
-        user_bytes = puts * (len(key_of(0)) + self._value_bytes)
-        known = before is not None and after is not None
-        found["amplification"] = (after - before) / user_bytes if known else None  # type: ignore[operator]
+        if before is not None and after is not None:
+            user_bytes = puts * (len(key_of(0)) + self._value_bytes)
+            found["amplification"] = (after - before) / user_bytes
         return found
 
     def _gets(self, numbers: Sequence[int]) -> dict[str, float]:
@@ -232,6 +231,23 @@ class Bench:
         return [key_of(n) for n in numbers], [value_of(n, size_bytes) for n in numbers]
 
 
+CALLS: Final[dict[str, Callable[..., Any]]] = {
+    call.__name__: call
+    for call in (
+        Bench.open,
+        Bench.reopen,
+        Bench.put,
+        Bench.synced,
+        Bench.hot,
+        Bench.random,
+        Bench.absent,
+        Bench.scan,
+        Bench.mixed,
+        Bench.overwritten,
+    )
+}
+
+
 def main() -> None:
     """Answer until stdin ends, and stop cleanly."""
     name, directory, rows, value_bytes = sys.argv[1:]
@@ -239,8 +255,7 @@ def main() -> None:
     say("ready")
     for line in sys.stdin:
         do, arguments = json.loads(line)
-        answer: Any = getattr(bench, do)(**arguments)
-        say(answer)
+        say(CALLS[do](bench, **arguments))
     bench.store.close()
 
 

@@ -50,7 +50,9 @@ class NotSettled(Exception):
 class Contestant(Protocol):
     """An open store."""
 
-    get: Callable[[bytes], bytes | None]
+    def get(self, key: bytes, /) -> bytes | None:
+        """The value, or ``None``."""
+        ...
 
     def put(self, key: bytes, value: bytes, /) -> object:
         """One row, left to the kernel."""
@@ -107,7 +109,9 @@ class LSM:
 
     def written_bytes(self) -> int:
         """Log, tables and manifest, by its own count."""
-        return int(self._engine.stats()["written_bytes"])
+        written = self._engine.stats()["written_bytes"]
+        assert isinstance(written, int)
+        return written
 
 
 class RocksDict:

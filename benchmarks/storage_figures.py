@@ -56,7 +56,7 @@ def _overwriting(size: str) -> dict[str, Figure]:
         figures[f"{name}.amplification"] = Figure(
             group, f"bytes written / bytes put, {engine}", "x"
         )
-        figures[f"{name}.open"] = Figure(group, f"open after a clean stop, {engine}", "s")
+        figures[f"{name}.open"] = Figure(group, f"open after a clean stop, {engine}", "ms")
     return figures
 
 
@@ -67,9 +67,7 @@ FIGURES: Final[dict[str, Figure]] = {
         for workload in WORKLOADS
         for name, figure in _workload(size, workload).items()
     },
-    **{
-        name: figure for size in STORAGE_SIZES for name, figure in _overwriting(size).items()
-    },
+    **{name: figure for size in STORAGE_SIZES for name, figure in _overwriting(size).items()},
     **{
         f"storage.memory.{engine}": Figure(MEMORY, f"peak, {engine} with its children", "MiB")
         for engine in ENGINES

@@ -1,10 +1,10 @@
-"""Commands for people: ``python -m dynamokv demo | member | status``.
+"""Commands for people: ``python -m dynamokv demo | member | status | inspect``.
 
 Rules:
     - Whatever goes wrong is one line on stderr: exit 2 for arguments and settings, 1 for the rest.
     - Results go to stdout, which may be a pipe that the reader closes early.
     - Only public names of the library are used, so that every command can be copied by an
-      application.
+      application; but for ``inspect``, which is about what no application has to know.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from dynamokv import DynamoKVError, UsageError, __version__
-from dynamokv.cli import demo, member, status
+from dynamokv.cli import demo, inspect, member, status
 
 PROGRAM = "dynamokv"
 EXIT_FAILED = 1
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for module in (demo, member, status):
+    for module in (demo, member, status, inspect):
         name = module.__name__.rpartition(".")[2]
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(command)

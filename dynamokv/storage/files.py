@@ -25,8 +25,19 @@ from dynamokv.errors import DataDirLocked, StorageError
 
 LOCK_NAME: Final = "LOCK"
 
+LABEL_BYTES: Final = 64
+"""Of the lock file: pid and boot, for the error message of whoever comes second."""
+
 _PRIVATE: Final = 0o600
 """Mode of new files: what users store is nobody else's business."""
+
+
+def boot_id() -> str:
+    """Names this boot of this machine, where the kernel does; nothing elsewhere."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 class RealFiles:
@@ -174,16 +185,20 @@ class DirectoryLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(self._descriptor, 64, 0).decode("ascii", "replace").strip()
+            held = os.pread(self._descriptor, LABEL_BYTES, 0).decode("ascii", "replace").split()
+            process = f"process {held[0]}" if held else "another process"
+            # Of another boot: another machine, or container, on a shared file system.
+            elsewhere = " on another machine" if held[1:] not in ([], [boot_id()]) else ""
             raise DataDirLocked(
-                f"data directory {directory} is in use by process {holder or 'unknown'}; "
+                f"data directory {directory} is in use by {process}{elsewhere}; "
                 "every member needs its own"
             ) from error
         except OSError as error:
             raise StorageError(f"data directory {directory}: no locks: {error.strerror}") from error
         try:
             # Of fixed width and in place, so that only the first time asks the disk for space.
-            os.pwrite(self._descriptor, b"%10d\n" % os.getpid(), 0)
+            label = f"{os.getpid():10d} {boot_id():36s}\n"
+            os.pwrite(self._descriptor, label.encode(), 0)
         except OSError as error:
             # The lock holds without its label, and a store on a full disk can still be read.
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

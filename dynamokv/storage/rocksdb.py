@@ -59,6 +59,8 @@ PROPERTIES: Final = {
 }
 """Our names of RocksDB's. A rate of 0 is no limit."""
 
+HELD_BACK: Final = ("rocksdb.is-write-stopped", "rocksdb.actual-delayed-write-rate")
+
 _logger = logging.getLogger("dynamokv.storage")
 
 
@@ -108,6 +110,11 @@ class RocksDBEngine:
         options = binding.tuned(cache_bytes, memtable_bytes, bloom_bits, tune)
         self._db, self.forgot = binding.open_store(directory, options)
 
+    @property
+    def congested(self) -> bool:
+        """Whether RocksDB holds writes back, so that the next ``apply`` waits for it."""
+        return self._failure is None and any(map(self._db.property_int_value, HELD_BACK))
+
     # Reads: any thread.
 
     def get(self, key: bytes) -> bytes | None:
@@ -140,6 +147,9 @@ class RocksDBEngine:
                 if self._held is held:
                     break
             with self._scans_lock:
+                if self._failure == CLOSED:
+                    # It was closed meanwhile, and looked for open scans already.
+                    pieces.close()
                 self._scans.add(pieces)
         except Exception as error:
             raise our_error(f"cannot read from {self._directory}", error) from error
@@ -215,13 +225,13 @@ class RocksDBEngine:
         Raises:
             StorageError: the flush failed; the files are let go of all the same.
         """
-        failure, self._failure = self._failure, CLOSED
+        with self._scans_lock:
+            failure, self._failure = self._failure, CLOSED
+            for pieces in self._scans:
+                pieces.close()
         if failure == CLOSED:
             return
         self._held = None
-        with self._scans_lock:
-            for pieces in self._scans:
-                pieces.close()
         try:
             try:
                 if failure is None:

@@ -86,7 +86,7 @@ class SimulatedDisk:
             node = self.image.find(at)
             if node is None:
                 with self._call(Operation.MAKE_DIR, at):
-                    parent = self.image.directory(at.parent)
+                    parent = self.image.parent(at)
                     self.image.step(Entry(parent, at.name, Directory()))
                 self.sync_dir(at.parent)
             elif not isinstance(node, Directory):
@@ -113,15 +113,15 @@ class SimulatedDisk:
         """Open for appending at the end, created when absent."""
         with self._call(Operation.OPEN_APPEND, path):
             if self.image.find(path) is None:
-                directory = self.image.directory(path.parent, path)
+                directory = self.image.parent(path)
                 self.image.step(Entry(directory, path.name, Inode()))
             return SimulatedAppendFile(self, path, self.image.file(path))
 
     def replace(self, source: Path, target: Path) -> None:
         """Atomic rename over the target."""
         with self._call(Operation.REPLACE, target):
-            before = self.image.directory(source.parent, source)
-            after = self.image.directory(target.parent, target)
+            before = self.image.parent(source)
+            after = self.image.parent(target)
             moved = before.visible.get(source.name)
             replaced = after.visible.get(target.name)
             if moved is None:
@@ -144,7 +144,7 @@ class SimulatedDisk:
         """Delete a file."""
         with self._call(Operation.REMOVE, path):
             self.image.file(path)
-            directory = self.image.directory(path.parent)
+            directory = self.image.parent(path)
             self.image.step(Entry(directory, path.name, None))
 
     def sync_dir(self, path: Path) -> None:
@@ -158,7 +158,7 @@ class SimulatedDisk:
             linked = self.image.find(source)
             if linked is None:
                 raise os_error(errno.ENOENT, source)
-            directory = self.image.directory(target.parent, target)
+            directory = self.image.parent(target)
             if target.name in directory.visible:
                 raise os_error(errno.EEXIST, target)
             if isinstance(linked, Directory):
@@ -195,7 +195,7 @@ class SimulatedDisk:
 
     def put(self, path: Path, content: bytes) -> None:
         """Have a file hold this, made when it is not there."""
-        directory = self.image.directory(path.parent, path)
+        directory = self.image.parent(path)
         if path.name not in directory.visible:
             self.image.step(Entry(directory, path.name, Inode()))
         self.image.sync_dir(directory)
@@ -225,7 +225,7 @@ class SimulatedDisk:
     def lose(self, path: Path) -> None:
         """Take a file away."""
         self.image.file(path)
-        directory = self.image.directory(path.parent)
+        directory = self.image.parent(path)
         self.image.step(Entry(directory, path.name, None))
         self.image.sync_dir(directory)
 

@@ -14,11 +14,12 @@ Invariants:
 from __future__ import annotations
 
 import errno
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+from xxhash import xxh3_128
 
 from dynamokv.testing.disk_faults import os_error
 
@@ -147,32 +148,33 @@ class Image:
         """What a path stands for.
 
         Raises:
+            ValueError: the path is not absolute.
             OSError: a directory on the way is not there, or is none.
         """
         if path == path.parent:
             return self.root
-        return self.directory(path.parent, path).visible.get(path.name)
+        return self.parent(path).visible.get(path.name)
 
-    def directory(self, path: Path, asked: Path | None = None) -> Directory:
-        """A directory.
+    def parent(self, path: Path) -> Directory:
+        """The directory that a path is in. Raises as ``find`` does."""
+        return self._walk(path, path.parts[1:-1])
 
-        Raises:
-            ValueError: the path is not absolute.
-            OSError: it is not there, or is none. The error names the path ``asked`` for.
-        """
+    def directory(self, path: Path) -> Directory:
+        """A directory. Raises as ``find`` does, also when it is not there, or is none."""
+        return self._walk(path, path.parts[1:])
+
+    def _walk(self, path: Path, names: tuple[str, ...]) -> Directory:
         if not path.is_absolute():
-            raise ValueError(
-                f"{asked or path} is relative: a simulated disk has no current directory"
-            )
+            raise ValueError(f"{path} is relative: a simulated disk has no current directory")
         node: Node | None = self.root
-        for name in path.parts[1:]:
+        for name in names:
             if not isinstance(node, Directory):
                 break
             node = node.visible.get(name)
         if node is None:
-            raise os_error(errno.ENOENT, asked or path)
+            raise os_error(errno.ENOENT, path)
         if not isinstance(node, Directory):
-            raise os_error(errno.ENOTDIR, asked or path)
+            raise os_error(errno.ENOTDIR, path)
         return node
 
     def file(self, path: Path) -> Inode:
@@ -192,7 +194,7 @@ class Image:
         """Whether a name stands on the disk for what it is seen to stand for."""
         if path == path.parent:
             return True
-        directory = self.directory(path.parent, path)
+        directory = self.parent(path)
         return directory.durable.get(path.name) is directory.visible.get(path.name)
 
     def step(self, *entries: Entry) -> None:
@@ -250,7 +252,7 @@ class Image:
 
     def fingerprint(self) -> bytes:
         """The same for two disks on which everything, durable or not, is the same."""
-        digest = hashlib.blake2b(digest_size=16)
+        digest = xxh3_128()
         seen: dict[int, int] = {}
 
         def add(*values: object) -> None:

@@ -138,11 +138,13 @@ def scattered(inode: Inode, rng: random.Random, sector_bytes: int) -> bytes:
     size = sizes[-1] if rng.random() < 0.5 else rng.choice(sizes)
     content = bytearray(inode.durable[:size])
     content.extend(bytes(size - len(content)))
+    # A sector is written whole: it has the first so many changes, and none after them. Every second
+    # one has all.
     total = len(inode.changes)
-    for start in range(0, size, sector_bytes):
-        # A sector is written whole: it has the first so many changes, and none after them.
-        changes = inode.changes[: total if rng.random() < 0.5 else rng.randint(0, total)]
-        _replay(content, start, min(start + sector_bytes, size), changes)
+    starts = range(0, size, sector_bytes)
+    numbers = rng.choices(range(total + 1), [1] * total + [total or 1], k=len(starts))
+    for start, number in zip(starts, numbers, strict=True):
+        _replay(content, start, min(start + sector_bytes, size), inode.changes[:number])
     return bytes(content)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from benchmarks import cpu, report, ring
+from benchmarks import cpu, report, ring, storage_figures, storage_page
 from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES, TARGETS, Figure, Row, Samples, Target
 
@@ -52,7 +52,7 @@ def test_a_quick_run_measures_everything(tmp_path: Path) -> None:
     assert {name.partition("[")[0] for name in rows if name.startswith("micro.")} == pieces
 
     assert [name for name, row in rows.items() if not 0 < row["low"] <= row["high"]] == []
-    assert {name for name, row in rows.items() if row["verdict"]} == set(TARGETS)
+    assert {name for name, row in rows.items() if row["verdict"]} == TARGETS.keys() & FIGURES
     for row in rows.values():
         cells = (row["label"], report.shown(row["median"]), row["unit"])
         assert any(all(cell in line for cell in cells) for line in lines), row["name"]
@@ -61,6 +61,36 @@ def test_a_quick_run_measures_everything(tmp_path: Path) -> None:
     assert document["machine"]["cores"] > 0
     assert {"python", "pyzmq", "libzmq", "cbor2", "dynamokv"} <= document["versions"].keys()
     assert all(document["versions"].values())
+
+
+def test_a_quick_run_measures_the_engines_and_fills_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("rocksdict")
+    document, lines = ran(tmp_path / "latest.json", "storage")
+    rows = {row["name"]: row for row in document["rows"]}
+    known = {
+        name
+        for name in storage_figures.FIGURES
+        if cpu.AVAILABLE or not name.startswith("storage.memory")
+    }
+    assert {*rows, *(n for n in known if n.endswith(".amplification"))} == known
+    assert [name for name, row in rows.items() if not 0 < row["low"] <= row["high"]] == []
+    assert any("rocksdict" in line and "rows/s" in line for line in lines)
+
+    figures = storage_figures.FIGURES
+    measured = [Row(name, figures[name], tuple(row["values"])) for name, row in rows.items()]
+    text = storage_page.page("before\n<!-- storage -->\n<!-- end -->\nafter\n", document, measured)
+    assert text.startswith("before\n<!-- storage -->\nMeasured ")
+    assert text.endswith("|\n<!-- end -->\nafter\n")
+    for name in ("storage.100B.put.over_rocksdict", "storage.1KB.overwritten.lsm.open"):
+        assert f" {report.shown(rows[name]['median'])} |" in text
+    again = storage_page.page(text, document, measured)
+    assert again == text
+    assert storage_page.page(storage_page.PAGE.read_text("utf-8"), document, measured)
+
+
+def test_options_of_storage_are_refused_elsewhere() -> None:
+    with pytest.raises(SystemExit):
+        main(["ring", "--rows", "5"])
 
 
 @pytest.mark.parametrize(
@@ -110,10 +140,11 @@ def test_a_bound_may_be_from_below(value: float, met: bool) -> None:
 
 
 def test_every_target_is_a_figure_of_the_table() -> None:
-    assert TARGETS.keys() <= FIGURES.keys()
-    samples = Samples()
+    every = FIGURES | storage_figures.FIGURES
+    assert TARGETS.keys() <= every.keys()
+    samples = Samples(every)
     for name in TARGETS:
         samples.add(name, 1.0)
-    assert [row.name for row in samples.rows()] == [name for name in FIGURES if name in TARGETS]
+    assert [row.name for row in samples.rows()] == [name for name in every if name in TARGETS]
     with pytest.raises(AssertionError):
         samples.add("unheard of", 1.0)

@@ -13,7 +13,8 @@ import pytest
 from dynamokv.errors import DataDirLocked, StorageError
 from dynamokv.ports import AppendFile, FileSystem
 from dynamokv.storage.files import LOCK_NAME, DirectoryLock, RealFiles
-from dynamokv.storage.log import LogEngine
+from dynamokv.storage.lsm.engine import LSMEngine
+from dynamokv.storage.lsm.options import LSMOptions
 from tests.storage.faulty import FakeDisk, FakeFile, Inode
 
 
@@ -63,7 +64,7 @@ def test_a_directory_with_the_name_of_a_file_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="file"):
             RealFiles().make_dir(path)
         with pytest.raises(StorageError, match="cannot open"):
-            LogEngine(path, log_bytes_max=1)
+            LSMEngine(path)
 
 
 def test_a_short_write_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,12 +106,12 @@ def test_a_short_write_that_ends_in_an_error_is_one(
 def test_an_engine_survives_short_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7]))
-    engine = LogEngine(tmp_path, log_bytes_max=200)
+    engine = LSMEngine(tmp_path, LSMOptions(memtable_bytes=500))
     for n in range(20):
         engine.apply([(b"%d" % n, b"x" * n)], sync=False)
     engine.close()
     monkeypatch.undo()
-    engine = LogEngine(tmp_path, log_bytes_max=200)
+    engine = LSMEngine(tmp_path, LSMOptions(memtable_bytes=500))
     assert not engine.forgot
     assert dict(engine.scan(b"", b"z")) == {b"%d" % n: b"x" * n for n in range(20)}
     engine.close()
@@ -129,8 +130,9 @@ def test_the_lock_is_for_one_and_names_its_holder(tmp_path: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from dynamokv.storage.log import LogEngine
-engine = LogEngine(Path(sys.argv[1]), log_bytes_max=1 << 20)
+from dynamokv.storage.lsm.engine import LSMEngine
+from dynamokv.storage.lsm.options import LSMOptions
+engine = LSMEngine(Path(sys.argv[1]))
 engine.apply([(b"a", b"1")], sync=True)
 sys.stdout.write("ready\\n")
 sys.stdout.flush()
@@ -150,12 +152,12 @@ def test_a_store_held_by_another_process_is_refused(tmp_path: Path) -> None:
         before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
         for _ in range(2):
             with pytest.raises(DataDirLocked, match=f"{tmp_path} .* process {holder.pid};"):
-                LogEngine(tmp_path, log_bytes_max=1 << 20)
+                LSMEngine(tmp_path)
         assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
         # It ends without closing its engine: the kernel lets go.
         holder.communicate("")
     assert holder.returncode == 0
-    engine = LogEngine(tmp_path, log_bytes_max=1 << 20)
+    engine = LSMEngine(tmp_path)
     assert engine.get(b"a") == b"1"
     engine.close()
 
@@ -171,7 +173,7 @@ def test_a_directory_that_cannot_be_written_is_refused(
 
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StorageError, match=f"{tmp_path} cannot be written: .*writable"):
-        LogEngine(tmp_path, log_bytes_max=1)
+        LSMEngine(tmp_path)
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
 
@@ -187,7 +189,7 @@ def test_a_full_disk_does_not_take_the_lock_away(
 
     refuse(errno.ENOSPC)
     lock = DirectoryLock(tmp_path)
-    with pytest.raises(DataDirLocked, match="process unknown"):
+    with pytest.raises(DataDirLocked, match="another process;"):
         DirectoryLock(tmp_path)
     lock.release()
     refuse(errno.EIO)
@@ -213,10 +215,10 @@ def test_an_opening_that_fails_lets_go(tmp_path: Path) -> None:
         def read(self, path: Path) -> bytes:
             raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
-    LogEngine(tmp_path, log_bytes_max=1).close()
+    LSMEngine(tmp_path).close()
     with pytest.raises(StorageError, match="Permission denied"):
-        LogEngine(tmp_path, log_bytes_max=1, files=Failing())
-    LogEngine(tmp_path, log_bytes_max=1).close()
+        LSMEngine(tmp_path, background=False, files=Failing())
+    LSMEngine(tmp_path).close()
     assert (tmp_path / LOCK_NAME).exists()
 
 
@@ -225,10 +227,10 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
         pytest.skip("descriptors are counted through /proc")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
-        engine = LogEngine(tmp_path / "store", log_bytes_max=100, background=False)
+        engine = LSMEngine(tmp_path / "store", LSMOptions(memtable_bytes=500))
         for n in range(10):
             engine.apply([(b"%d" % n, b"x" * 50)], sync=False)
         engine.close()
         with pytest.raises(StorageError):
-            LogEngine(tmp_path / "store" / "LOCK", log_bytes_max=100)
+            LSMEngine(tmp_path / "store" / "LOCK")
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -80,10 +80,14 @@ class Background:
         seen = -1
         while True:
             with self._changed:
-                if seen == self._round and not self._closing:
-                    self._changed.wait(self._pause(kind))
+                pause = self._pause(kind, idle=seen == self._round)
+                if pause and not self._closing:
+                    self._changed.wait(pause)
                 if self._closing:
                     return
+                if self._pause(kind, idle=False):
+                    # Woken early. What failed is not tried again at every knock.
+                    continue
                 seen = self._round
             try:
                 worked = True
@@ -97,8 +101,9 @@ class Background:
                 with self._changed:
                     self._changed.wait_for(lambda: self._closing, IDLE_SECONDS)
 
-    def _pause(self, kind: str) -> float:
+    def _pause(self, kind: str, *, idle: bool) -> float:
+        """How long to wait, unless woken: until the next try of what failed, or a long time."""
         retry_at = self._steps.retry_at[kind]
-        if not retry_at:
-            return IDLE_SECONDS
-        return min(max(retry_at - self._clock(), 0.01), IDLE_SECONDS)
+        if retry_at:
+            return min(max(retry_at - self._clock(), 0.0), IDLE_SECONDS)
+        return IDLE_SECONDS if idle else 0.0

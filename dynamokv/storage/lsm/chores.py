@@ -38,7 +38,7 @@ from dynamokv.storage.lsm.store import Store
 from dynamokv.storage.lsm.tree import Edit, Lost, TableMeta
 from dynamokv.storage.lsm.work import write_memtable
 
-RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 3.0, 10.0)
+RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 3.0)
 """After one failure, two, and so on."""
 
 COUNTERS: Final = (
@@ -61,6 +61,7 @@ class Chores:
     """The chores of one store, one step at a time; ``background`` or the writer calls the steps.
 
     Attributes:
+        closing: what fails from now on failed because of that.
         full: why the last flush found no room, or ``None``.
         retry_at: not before this moment of ``clock`` is a failed flush or merge tried again.
     """
@@ -89,6 +90,7 @@ class Chores:
         self._failures = {"flush": 0, "merge": 0}
         self.retry_at = {"flush": 0.0, "merge": 0.0}
         self.full: str | None = None
+        self.closing = False
         self.counters = dict.fromkeys(COUNTERS, 0)
 
     # Flushes.
@@ -100,7 +102,7 @@ class Chores:
     def flush_step(self) -> bool:
         """Make a table of the oldest waiting memtable. False when there is none, or it failed."""
         frozen = self._store.view.frozen
-        if not frozen:
+        if not frozen or self._store.failure is not None:
             return False
         memtable = frozen[-1]
         task = self._task(Flush(tuple(memtable.logs)))
@@ -143,10 +145,13 @@ class Chores:
 
     def merge_step(self) -> bool:
         """Do one thing. False when there is nothing to do, or it failed."""
-        job = self._next_merge()
-        if job is None:
+        if self._store.failure is not None:
             return False
         try:
+            self._store.tidy_manifest()
+            job = self._next_merge()
+            if job is None:
+                return False
             if isinstance(job, Edit):
                 self._store.install_edit(job)
                 self.counters["moves"] += 1
@@ -238,6 +243,8 @@ class Chores:
 
     def _failed(self, kind: str, outcome: Outcome) -> None:
         assert isinstance(outcome, Failed), outcome
+        if self.closing:
+            return
         self.counters["job_failures"] += 1
         failures = self._failures[kind]
         self._failures[kind] = failures + 1

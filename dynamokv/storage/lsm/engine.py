@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
+from dynamokv.errors import StorageError
+from dynamokv.limits import MiB
 from dynamokv.ports import FileSystem, Row, Stat
 from dynamokv.storage.files import DirectoryLock, RealFiles
 from dynamokv.storage.lsm.background import Background
@@ -31,7 +33,7 @@ from dynamokv.storage.lsm.bloom import key_hash
 from dynamokv.storage.lsm.checkpoint import write_checkpoint
 from dynamokv.storage.lsm.chores import Chores
 from dynamokv.storage.lsm.framing import SALT_BYTES
-from dynamokv.storage.lsm.jobs import Outcome, Task
+from dynamokv.storage.lsm.jobs import Outcome, Task, job_bytes
 from dynamokv.storage.lsm.journal import Journal
 from dynamokv.storage.lsm.manifest import Manifest
 from dynamokv.storage.lsm.opening import Opening
@@ -46,6 +48,10 @@ from dynamokv.storage.lsm.table import MISSING, TableDamaged
 from dynamokv.storage.lsm.tree import Edit, Lost
 from dynamokv.storage.lsm.view import View
 from dynamokv.storage.lsm.work import run
+
+CHILD_BYTES_MIN: Final = 1 * MiB
+"""A smaller job is done by a thread of this process: some ten milliseconds, where a process that
+has to be started first takes a quarter of a second."""
 
 DROP_BATCH_ROWS: Final = 1000
 """Deletions that share one record of the log while a range is dropped."""
@@ -109,12 +115,9 @@ class LSMEngine:
         self.user_bytes = 0
         self._closed = False
         # A simulated disk exists in this process only, so its chores are done here as well.
-        self._workers = (
-            [Worker(directory), Worker(directory)]
-            if background and isinstance(self._files, RealFiles)
-            else []
-        )
-        flush, merge = [worker.run for worker in self._workers] or [self._perform] * 2
+        real = background and isinstance(self._files, RealFiles)
+        self._workers = [Worker(directory), Worker(directory)] if real else []
+        flush, merge = [self._performer(worker) for worker in self._workers] or [self._perform] * 2
         self.chores = Chores(
             self.store,
             clock=clock,
@@ -146,6 +149,15 @@ class LSMEngine:
     def _perform(self, task: Task) -> Outcome:
         return run(task, self._files, self.directory, self._salt)
 
+    def _performer(self, worker: Worker) -> Callable[[Task], Outcome]:
+        """Large jobs in a child process, which does not hold this one's interpreter."""
+
+        def perform(task: Task) -> Outcome:
+            large = job_bytes(task.job) >= CHILD_BYTES_MIN
+            return worker.run(task) if large else self._perform(task)
+
+        return perform
+
     # Reads: any thread.
 
     def get(self, key: bytes) -> bytes | None:
@@ -168,6 +180,7 @@ class LSMEngine:
         return self._get_from_tables(view, key)
 
     def _get_from_tables(self, view: View, key: bytes) -> bytes | None:
+        self._check_open()
         if view.lost:
             view.check_lost(key, key + b"\0")
         try:
@@ -175,6 +188,8 @@ class LSMEngine:
         except TableDamaged as error:
             self._damaged(error)
             raise
+        except OSError as error:
+            raise storage_error(f"cannot read from {self.directory}", error) from error
         if value is MISSING or value is None:
             return None
         self.store.remember(view, key, value)
@@ -188,6 +203,7 @@ class LSMEngine:
                 the iterator.
         """
         view = self.store.view
+        self._check_open()
         view.check_lost(start, end)
         return scan_view(view, start, end, self.options.block_bytes, self._damaged)
 
@@ -285,10 +301,15 @@ class LSMEngine:
         finally:
             self._let_go()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageError(f"{self.directory}: this store was closed")
+
     def _let_go(self) -> None:
         if self._closed:
             return
         self._closed = True
+        self.chores.closing = True
         try:
             for worker in self._workers:
                 worker.close()
@@ -297,5 +318,6 @@ class LSMEngine:
         finally:
             self.log.close()
             self.manifest.close()
+            self.store.close()
             if self._lock is not None:
                 self._lock.release()

@@ -72,6 +72,17 @@ class Salvage:
 Job: TypeAlias = Flush | Merge | Scrub | Salvage
 
 
+def job_bytes(job: Job) -> int:
+    """What a job has to read."""
+    match job:
+        case Flush(logs):
+            return sum(log.size_bytes for log in logs)
+        case Merge(runs):
+            return sum(table.size_bytes for run in runs for table in run)
+        case Scrub(table) | Salvage(table):
+            return table.size_bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A job with what it needs besides."""

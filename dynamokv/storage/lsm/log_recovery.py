@@ -23,7 +23,6 @@ from dynamokv.ports import FileSystem, Row
 from dynamokv.storage.lsm.batch import decode_batch
 from dynamokv.storage.lsm.faults import Fault, read_or_fault
 from dynamokv.storage.lsm.framing import (
-    HEADER_BYTES,
     FileKind,
     Header,
     Record,
@@ -46,8 +45,6 @@ class FoundLogs:
     last_salt: bytes = b""
     cut_bytes: int = 0
     """At the end of the last log."""
-    unborn: int = 0
-    """Number of a last log that has not even a header; 0: there is none."""
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -80,11 +77,7 @@ class _Recovery:
         data, fault = read_or_fault(self._files, self._directory, name)
         header = self._header(name, data)
         if fault is None and header.fault is not None:
-            if last and len(data) <= HEADER_BYTES:
-                # Nothing can have been in it: its header is durable before its first record.
-                found.cut_bytes = len(data)
-                found.unborn = number
-                return
+            # Also of a last log that is not even a header: that was durable before its name.
             fault = Fault(name, 0, header.fault)
         if fault is not None:
             found.faults.append(fault)

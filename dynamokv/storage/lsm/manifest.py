@@ -57,6 +57,7 @@ class Manifest:
         self._salt = salt
         self._bytes_max = bytes_max
         self._rewrite_above = bytes_max
+        self._has_reserve = False
         self.writer = RecordWriter(directory, RecordType.EDIT)
 
     def go_on_in(self, number: int, salt: bytes, size_bytes: int, sequence: int) -> None:
@@ -138,14 +139,18 @@ class Manifest:
 
     def keep_reserve(self) -> None:
         """Have room in reserve again, when the disk has it. Never raises."""
+        if self._has_reserve:
+            return
         try:
             if RESERVE not in self._files.list_dir(self._directory):
                 write_file(self._files, self._directory / RESERVE, [bytes(RESERVE_BYTES)])
+            self._has_reserve = True
         except OSError as error:
             if error.errno not in FULL:
                 _logger.warning("%s: no space kept in reserve: %s", self._directory, error)
 
     def _spend_reserve(self) -> bool:
+        self._has_reserve = False
         try:
             self._files.remove(self._directory / RESERVE)
         except OSError:

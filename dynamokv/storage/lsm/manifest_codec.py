@@ -44,21 +44,34 @@ def encode_edit(edit: Edit) -> bytes:
     return cbor2.dumps(fields, canonical=True)
 
 
+class UnknownFields(CorruptionError):
+    """An edit of a newer library."""
+
+
 def decode_edit(payload: bytes) -> Edit:
     """The edit.
 
     Raises:
-        CorruptionError: it is none, although its checksum held: whoever wrote it has a bug, or is
-            newer.
+        UnknownFields: it says more than this library understands.
+        CorruptionError: it is none, although its checksum held: whoever wrote it has a bug.
     """
     try:
         fields = cbor2.loads(payload)
-        unknown = set(fields) - set(_READERS)
+        if type(fields) is not dict:
+            raise ValueError("it is no map")
+        unknown = set(map(_int, fields)) - set(_READERS)
         if unknown:
-            raise ValueError(f"unknown fields {sorted(unknown)}")
-        return Edit(**{_NAMES[n]: _READERS[n](value) for n, value in fields.items()})
-    except (ValueError, TypeError, KeyError, EOFError, OverflowError) as error:
+            raise UnknownFields(
+                f"an edit has fields {sorted(unknown)}, which are newer than this library: "
+                "upgrade dynamokv"
+            )
+        edit = Edit(**{_NAMES[n]: _READERS[n](value) for n, value in fields.items()})
+        # There is one way to write it, so that nothing can hide behind it or in it.
+        if encode_edit(edit) != payload:
+            raise ValueError("it is not in its deterministic form")
+    except (cbor2.CBORError, ValueError, TypeError) as error:
         raise CorruptionError(f"an edit of the manifest cannot be read: {error}") from error
+    return edit
 
 
 def _table_fields(table: TableMeta) -> list[Any]:

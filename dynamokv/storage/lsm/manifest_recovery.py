@@ -7,6 +7,7 @@ Knows: manifests. Must not know: tables and logs beyond their numbers. Nothing h
   flipped bit in the last edit looks the same), and shows when the files do not fit the tree:
   ``recovery`` finds out.
 - Anything else is a fault. Every edit around it counts that fits.
+- Where edits may be lost, it says which tables they may have been about: ``could_have_had``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dynamokv.storage.lsm.framing import (
     decode_header,
     scan,
 )
-from dynamokv.storage.lsm.manifest_codec import decode_edit
+from dynamokv.storage.lsm.manifest_codec import UnknownFields, decode_edit
 from dynamokv.storage.lsm.names import CURRENT, Kind, file_name, parse_name
 from dynamokv.storage.lsm.tree import Tree
 
@@ -44,6 +45,15 @@ class FoundManifest:
     """Of the next record."""
     cut_bytes: int = 0
     faults: list[Fault] = field(default_factory=list)
+    known_below: int = 0
+    """Of tables with smaller numbers every edit was read."""
+    removed: set[int] = field(default_factory=set)
+    """Numbers of tables that an edit took away."""
+
+    def could_have_had(self, number: int) -> bool:
+        """Whether an edit that is lost may have added this table, which the tree does not have. A
+        file of any other table was left over, and its rows may be older than they look."""
+        return number >= self.known_below and number not in self.removed
 
 
 def recover_manifest(files: FileSystem, directory: Path, names: list[str]) -> FoundManifest:
@@ -113,9 +123,14 @@ def _read_manifest(files: FileSystem, directory: Path, number: int) -> FoundMani
             reason = f"a record of type {item.type} in a manifest"
             found.faults.append(Fault(name, item.offset, reason))
             continue
-        edit = decode_edit(item.payload)
         try:
+            edit = decode_edit(item.payload)
+            found.removed.update(edit.removed)
             found.tree = found.tree.apply(edit)
-        except ValueError as error:
+        except UnknownFields as error:
+            raise CorruptionError(f"{directory / name}: {error}") from error
+        except (CorruptionError, ValueError) as error:
             found.faults.append(Fault(name, item.offset, str(error)))
+        if not found.faults:
+            found.known_below = found.tree.next_number
     return found if found.sequence else None

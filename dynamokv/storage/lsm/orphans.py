@@ -9,16 +9,17 @@ were lost, it may be what took the place of tables that are gone now; then it ta
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from xxhash import xxh3_128_digest
 
-from dynamokv.errors import CorruptionError
 from dynamokv.ports import FileSystem
+from dynamokv.storage.lsm.faults import read_or_fault
 from dynamokv.storage.lsm.names import Kind, file_name
 from dynamokv.storage.lsm.store import level_of
-from dynamokv.storage.lsm.table_file import TableFile
+from dynamokv.storage.lsm.table_file import TableDamaged, TableFile
 from dynamokv.storage.lsm.tree import Edit, TableMeta, Tree, overlapping
 
 
@@ -37,18 +38,16 @@ def describe(files: FileSystem, directory: Path, number: int) -> Orphan | None:
         CorruptionError: it is of a newer format version.
         OSError: it may be readable later.
     """
-    path = directory / file_name(Kind.TABLE, number)
-    data = files.read(path)
-    meta = TableMeta(number, len(data), xxh3_128_digest(data), 0, 0, b"", b"", 0, 0)
-    file = TableFile(files, path, meta)
-    try:
-        if file.fault is not None:
-            return None
-        said = file.read_properties()
-    except CorruptionError:
+    name = file_name(Kind.TABLE, number)
+    data, fault = read_or_fault(files, directory, name)
+    if fault is not None:
         return None
-    finally:
-        file.close()
+    meta = TableMeta(number, len(data), xxh3_128_digest(data), 0, 0, b"", b"", 0, 0)
+    try:
+        with closing(TableFile(files, directory / name, meta)) as file:
+            said = file.read_properties()
+    except TableDamaged:
+        return None
     meta = TableMeta(
         number=number,
         size_bytes=len(data),

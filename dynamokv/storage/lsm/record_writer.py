@@ -108,6 +108,9 @@ class RecordWriter:
             file.sync()
         except OSError as error:
             raise self.fail("cutting off a failed write", error) from cause
+        except BaseException:
+            self.failure = "cutting off a failed write was interrupted"
+            raise
 
     def sync(self) -> None:
         """On return, every record is on the disk.

@@ -11,6 +11,7 @@ from typing import Final
 from dynamokv.limits import MiB
 from dynamokv.ports import Row
 from dynamokv.storage.lsm.merge import merge
+from dynamokv.storage.lsm.record_writer import storage_error
 from dynamokv.storage.lsm.table import Table, TableDamaged
 from dynamokv.storage.lsm.view import View
 
@@ -60,3 +61,5 @@ def _rows(
     except TableDamaged as error:
         damaged(error)
         raise
+    except OSError as error:
+        raise storage_error("cannot read a table", error) from error

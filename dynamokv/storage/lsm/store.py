@@ -21,11 +21,11 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from dynamokv.errors import DiskFull, StorageError
+from dynamokv.errors import CorruptionError, DiskFull, StorageError
 from dynamokv.ports import FileSystem
 from dynamokv.storage.lsm.cache import BlockCache, Cache, RowCache
 from dynamokv.storage.lsm.jobs import LogPart, Merge
@@ -47,19 +47,12 @@ CACHE_SHARE_MIN: Final = 8
 _logger = logging.getLogger("dynamokv.storage")
 
 
-@dataclass(slots=True)
-class Counters:
-    """What ``stats()`` shows, since opening."""
-
-    removal_failures: int = 0
-    edits: int = 0
-
-
 class Store:
     """Tables, memtables, caches and the manifest of one directory.
 
     Attributes:
         view: the present state. Read it once, then use what you read.
+        failure: why nothing changes any more, or ``None``.
     """
 
     def __init__(
@@ -72,7 +65,8 @@ class Store:
         self.rows: RowCache = Cache(options.cache_bytes // 2)
         self.blocks: BlockCache = Cache(options.cache_bytes // 2)
         self.lock = threading.Lock()
-        self.counters = Counters()
+        self.removal_failures = 0
+        self.failure: str | None = None
         self.failed: Callable[[str], object] = lambda reason: None
         """Called once with the reason when the manifest can no longer be trusted."""
         self._next_number = 1
@@ -212,9 +206,17 @@ class Store:
             self.rows.clear()
         self._remove([self.path(Kind.TABLE, number) for number in gone])
 
-    def rewrite_manifest(self) -> None:
-        """Begin a new manifest, with the tree in one record. A failure is tried again later."""
+    def tidy_manifest(self) -> None:
+        """Have room in reserve, and when the manifest has grown, begin a new one with the tree in
+        one record. A failure is tried again later.
+
+        Raises:
+            StorageError: the manifest failed.
+        """
         with self.lock:
+            self.manifest.keep_reserve()
+            if not self.manifest.wants_rewrite:
+                return
             number = self._take_number()
             tree = replace(self.view.tree, next_number=self._next_number)
             try:
@@ -222,7 +224,7 @@ class Store:
             except OSError as error:
                 _logger.warning("%s: no new manifest: %s", self.directory, error)
             except StorageError as error:
-                self.failed(str(error))
+                self._fail(error)
                 raise
 
     def _install(self, edit: Edit, frozen: tuple[Memtable, ...]) -> None:
@@ -230,27 +232,34 @@ class Store:
         view = self.view
         edit = replace(edit, next_number=self._next_number)
         tree = view.tree.apply(edit)
-        tables = {
-            meta.number: known
-            if (known := view.tables.get(meta.number)) is not None and known.meta is meta
-            else self.open_table(meta)
-            for meta in tree.tables()
-        }
+        new = [meta.number for _, meta in edit.added if meta.number not in view.tables]
         try:
+            tables = self._open_all(tree, view)
             self.manifest.append(edit)
-        except DiskFull:
-            self._remove(
-                self.path(Kind.TABLE, meta.number)
-                for _, meta in edit.added
-                if meta.number not in view.tables
-            )
+        except (DiskFull, CorruptionError, OSError) as error:
+            # The edit was not made, so nothing refers to them.
+            self._remove(self.path(Kind.TABLE, number) for number in new)
+            if isinstance(error, OSError):
+                raise storage_error(f"cannot open a table in {self.directory}", error) from error
             raise
         except StorageError as error:
-            self.failed(str(error))
+            self._fail(error)
             raise
-        self.counters.edits += 1
         self.view = View(view.active, frozen, tree, tables)
         self._share_memory(tree)
+
+    def _open_all(self, tree: Tree, view: View) -> dict[int, Table]:
+        """The tables of a tree, those that are open already as they are."""
+        tables: dict[int, Table] = {}
+        for meta in tree.tables():
+            known = view.tables.get(meta.number)
+            reuse = known is not None and known.meta is meta
+            tables[meta.number] = known if known is not None and reuse else self.open_table(meta)
+        return tables
+
+    def _fail(self, error: StorageError) -> None:
+        self.failure = str(error)
+        self.failed(self.failure)
 
     def _adopt_built(self, tag: str, built: Sequence[TableMeta]) -> list[TableMeta]:
         """Give finished tables their numbers and names, durably. The lock is held."""
@@ -294,6 +303,13 @@ class Store:
         self.blocks.resize(max(half - metadata, half // CACHE_SHARE_MIN))
         self.rows.resize(max(half - max(metadata - half, 0), half // CACHE_SHARE_MIN))
 
+    def close(self) -> None:
+        """Let go of the tables. Scans under way hold those that they need until they end."""
+        with self.lock:
+            self.view = View(Memtable(), (), Tree(), {})
+            self.rows.clear()
+            self.blocks.clear()
+
     # Files that are no longer needed.
 
     def _remove(self, paths: Iterable[Path]) -> None:
@@ -304,7 +320,7 @@ class Store:
             except FileNotFoundError:
                 pass
             except OSError as error:
-                self.counters.removal_failures += 1
+                self.removal_failures += 1
                 _logger.warning("%s cannot be deleted: %s", path, error)
 
     def set_aside(self, names: Iterable[str]) -> None:

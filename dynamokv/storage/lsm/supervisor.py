@@ -44,6 +44,10 @@ STARTS_MAX: Final = 3
 END_SECONDS: Final = 1.0
 """From SIGKILL to the end of a process, unless it hangs in the kernel."""
 
+CHECK_SECONDS: Final = 5.0
+"""How long the end of a child may stay unnoticed where the channel does not tell: a copy of this
+process, forked in the moment when it was made, may hold the other end."""
+
 _logger = logging.getLogger("dynamokv.storage")
 
 
@@ -174,7 +178,8 @@ def worker_command(directory: Path) -> list[str]:
 
 def worker_environment() -> dict[str, str]:
     """This process's environment, so that a child imports what this process would."""
-    path = [entry for entry in sys.path if entry]
+    # Whatever else is in there, the import system passes over it as well.
+    path = [entry for entry in sys.path if entry and isinstance(entry, str)]
     if "" in sys.path:
         with contextlib.suppress(OSError):
             path.insert(sys.path.index(""), str(Path.cwd()))
@@ -250,13 +255,17 @@ class _Child:
         self._process.returncode = 0
 
     def _hear(self, seconds: float | None) -> bytes:
-        try:
-            return receive_message(self._channel, seconds)
-        except EOFError:
-            status = self._status()
-            raise _ChildLost(f"it ended with status {status}") from None
-        except (Garbage, TimeoutError) as error:
-            raise _ChildLost(str(error)) from error
+        """The next message, within this time or for as long as the child lives."""
+        while True:
+            try:
+                return receive_message(self._channel, seconds or CHECK_SECONDS)
+            except EOFError:
+                raise _ChildLost(f"it ended with status {self._status()}") from None
+            except TimeoutError as error:
+                if seconds or not self.runs():
+                    raise _ChildLost(str(error)) from error
+            except Garbage as error:
+                raise _ChildLost(str(error)) from error
 
     def _status(self) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -163,7 +163,8 @@ class Table:
                 yield rows
 
     def close(self) -> None:
-        """Let go of the file. A second call does nothing."""
+        """Let go of the file, when nobody reads any more; to let go of the last reference does the
+        same. A second call does nothing."""
         self._file.close()
 
     def _block(self, index: Index, number: int) -> bytes:
@@ -183,17 +184,18 @@ class Table:
         return index
 
     def _read_filter(self) -> array[int]:
+        # Only the index shows that this is the file that the manifest means.
+        index = self._index or self._read_index()
         try:
             words = self._file.read_filter()
         except TableDamaged:
             self.filter_rebuilt = True
-            words = self._rebuild_filter()
+            words = self._rebuild_filter(index)
         self._words = words
         self._count_memory()
         return words
 
-    def _rebuild_filter(self) -> array[int]:
-        index = self._index or self._read_index()
+    def _rebuild_filter(self, index: Index) -> array[int]:
         hashes: list[int] = []
         try:
             for block in range(len(index.last_keys)):

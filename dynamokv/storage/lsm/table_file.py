@@ -69,7 +69,7 @@ class TableFile:
 
     Raises:
         CorruptionError: the file is of a newer version.
-        TableDamaged: the file is missing, or nothing of it can be read.
+        TableDamaged: the file is missing or cannot be opened.
     """
 
     def __init__(self, files: FileSystem, path: Path, meta: TableMeta) -> None:
@@ -109,8 +109,6 @@ class TableFile:
         """The payload of the piece between these places."""
         data = self.read_at(offset, end - offset)
         try:
-            if len(data) != end - offset:
-                raise CorruptionError("the file ends within a piece")
             return decode_piece(data, self._seed, offset, kind)
         except CorruptionError as error:
             raise self.damaged(f"{kind.name.lower()} at {offset}: {error}") from error

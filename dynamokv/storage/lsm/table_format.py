@@ -68,12 +68,12 @@ def decode_piece(data: bytes, seed: int, offset: int, kind: int) -> bytes:
     """
     if len(data) < PIECE_BYTES:
         raise CorruptionError(f"a piece of {len(data)} bytes")
-    checksum, length, found_kind, codec = _HEAD.unpack_from(data)
+    checksum, _, found_kind, codec = _HEAD.unpack_from(data)
     covered = memoryview(data)[_CHECKSUM.size :]
     if checksum != xxh3_64_intdigest(covered, seed ^ offset):
         raise CorruptionError("the checksum does not match")
-    if length != len(data) - PIECE_BYTES or found_kind != kind:
-        raise CorruptionError(f"a piece of kind {found_kind} and {length} bytes is not due here")
+    if found_kind != kind:
+        raise CorruptionError(f"a piece of kind {found_kind} is not due here")
     if codec == Codec.RAW:
         return data[PIECE_BYTES:]
     return decompress(covered[_COVERED.size :], codec)

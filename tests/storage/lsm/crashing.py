@@ -83,6 +83,7 @@ class Campaign:
     Args:
         losses_tried: survivors of each crash.
         recovery_losses: survivors of each crash of an opening; 0: those are not crashed.
+        recovery_every: crash the opening of each so manieth survivor.
         every: crash at each so manieth call.
         all_calls: also at calls that change nothing on the disk, which adds no new case.
     """
@@ -93,6 +94,7 @@ class Campaign:
         *,
         losses_tried: int = 8,
         recovery_losses: int = 3,
+        recovery_every: int = 1,
         every: int = 1,
         all_calls: bool = False,
     ) -> None:
@@ -100,6 +102,7 @@ class Campaign:
         self.report = Report()
         self._losses_tried = losses_tried
         self._recovery_losses = recovery_losses
+        self._recovery_every = recovery_every
         self._every = every
         self._all_calls = all_calls
         self._seen: set[tuple[object, ...]] = set()
@@ -148,7 +151,7 @@ class Campaign:
         expected.gaps = isinstance(loss, Scatter)
         if not self._is_new(disk, expected):
             return
-        if self._recovery_losses:
+        if self._recovery_losses and len(self._seen) % self._recovery_every == 0:
             self._crash_recovery(disk, killed, expected)
         self._check(disk, expected)
 

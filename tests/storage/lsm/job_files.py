@@ -17,9 +17,18 @@ from dynamokv.storage.lsm.framing import (
     encode_record,
     salt_seed,
 )
-from dynamokv.storage.lsm.jobs import Built, Flush, Format, Job, LogPart, Outcome, Task
+from dynamokv.storage.lsm.jobs import (
+    Built,
+    Flush,
+    Format,
+    Job,
+    LogPart,
+    Merge,
+    Outcome,
+    Task,
+)
 from dynamokv.storage.lsm.names import Kind, build_name, file_name
-from dynamokv.storage.lsm.options import Compression
+from dynamokv.storage.lsm.options import BLOCK_BYTES_MAX, Compression
 from dynamokv.storage.lsm.table import Table
 from dynamokv.storage.lsm.tree import TableMeta
 from dynamokv.storage.lsm.work import run, write_memtable
@@ -27,6 +36,7 @@ from dynamokv.storage.lsm.work import run, write_memtable
 SALT: Final = bytes(range(8))
 FORMAT: Final = Format(block_bytes=128, compression=Compression.NONE, bloom_bits=12)
 TAG: Final = "test"
+SLOW_BYTES_PER_SECOND: Final = 200_000
 
 
 def salts() -> Callable[[], bytes]:
@@ -36,6 +46,19 @@ def salts() -> Callable[[], bytes]:
 
 def task(job: Job, tag: str = TAG, bytes_per_second: int = 0) -> Task:
     return Task(job, tag, FORMAT, bytes_per_second)
+
+
+def slow_task(job: Merge, tag: str = TAG) -> Task:
+    """One that goes on for long, and soon has something to show for it: the larger a block is said
+    to be, the smaller are the slices of a merge."""
+    return Task(job, tag, replace(FORMAT, block_bytes=BLOCK_BYTES_MAX), SLOW_BYTES_PER_SECOND)
+
+
+def large_table(files: FileSystem, directory: Path, number: int) -> TableMeta:
+    """Enough for a merge to take ten seconds, if it is slow."""
+    return write_table(
+        files, directory, number, [(b"%06d" % at, b"x" * 30) for at in range(20_000)]
+    )
 
 
 def perform(job: Job, files: FileSystem, directory: Path) -> Outcome:

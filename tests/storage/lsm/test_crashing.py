@@ -26,7 +26,7 @@ from tests.storage.lsm.damaging import (
     full_everywhere,
     losses,
 )
-from tests.storage.lsm.workload import OpenStore, Script, random_steps
+from tests.storage.lsm.workload import OpenStore, Script, random_steps, salts_of
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from xxhash import xxh3_64_intdigest
 
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import Row
-from dynamokv.storage.files import RealFiles
+from dynamokv.storage.files import RealFiles, RealReadFile
 from dynamokv.storage.lsm.block import MISSING, Found
 from dynamokv.storage.lsm.framing import HEADER_BYTES, MAGIC, FileKind
 from dynamokv.storage.lsm.jobs import Format
@@ -282,6 +282,16 @@ def test_what_the_disk_has_lost_is_damage(path: Path, meta: TableMeta, number: i
             open_table(path, meta, files=ReadChanges(change))
 
 
+class Refusing(RealFiles):
+    """Files that cannot be opened."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def open_read(self, path: Path) -> RealReadFile:
+        raise broken(self.number)
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.ENOMEM])
 def test_what_may_pass_is_no_damage(path: Path, meta: TableMeta, number: int) -> None:
     def change(offset: int, data: bytes) -> bytes:
@@ -289,13 +299,9 @@ def test_what_may_pass_is_no_damage(path: Path, meta: TableMeta, number: int) ->
             raise broken(number)
         return data
 
-    class Refusing(RealFiles):
-        def open_read(self, path: Path) -> None:  # type: ignore[override]
-            raise broken(number)
-
     start = 0
     with pytest.raises(OSError, match="Errno") as caught:
-        open_table(path, meta, files=Refusing())
+        open_table(path, meta, files=Refusing(number))
     assert caught.value.errno == number
     with pytest.raises(OSError, match="Errno"):
         open_table(path, meta, files=ReadChanges(change))
@@ -312,10 +318,14 @@ def test_what_may_pass_is_no_damage(path: Path, meta: TableMeta, number: int) ->
     assert check_answers(table, ANSWERS) == 0
 
 
-def test_a_missing_file_is_damage(path: Path, meta: TableMeta) -> None:
-    path.unlink()
-    with pytest.raises(TableDamaged, match="missing") as caught:
-        open_table(path, meta)
+@pytest.mark.parametrize(
+    ("number", "reason"), [(errno.ENOENT, "is missing"), (errno.EIO, "cannot open")]
+)
+def test_a_file_that_is_not_there_is_damage(
+    path: Path, meta: TableMeta, number: int, reason: str
+) -> None:
+    with pytest.raises(TableDamaged, match=reason) as caught:
+        open_table(path, meta, damaged_ok=True, files=Refusing(number))
     assert (caught.value.start, caught.value.end) == (b"", b"pear\0")
 
 

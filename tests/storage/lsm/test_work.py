@@ -4,13 +4,16 @@ import errno
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
 from dynamokv.ports import Row
+from dynamokv.storage.lsm.framing import HEADER_BYTES
 from dynamokv.storage.lsm.jobs import (
     Built,
     Damaged,
@@ -28,7 +31,7 @@ from dynamokv.storage.lsm.throttle import BURST_SECONDS, Stopped, Throttle
 from dynamokv.storage.lsm.tree import TableMeta
 from dynamokv.storage.lsm.work import run, write_memtable
 from dynamokv.testing.disk import SimulatedDisk
-from dynamokv.testing.disk_faults import Fault, Operation
+from dynamokv.testing.disk_faults import Call, Fault, Operation
 from tests.storage.lsm.job_files import (
     TAG,
     built,
@@ -272,7 +275,7 @@ def test_a_salvage_is_all_rows_but_those_lost(
             if not any(start <= key < end for start, end in gone)
         }
         assert dict(found) == expected
-        for one, other in zip(outcome.lost, outcome.lost[1:], strict=False):
+        for one, other in pairwise(outcome.lost):
             assert one.end < other.start, "what touches is one"
         for bit in bits:
             disk.flip(path, bit)
@@ -358,7 +361,7 @@ def test_a_new_table_that_reads_back_otherwise_is_a_failure(disk: SimulatedDisk)
     job = jobs(disk)["merge"]
     before = disk.contents()
 
-    def corrupt(call: object) -> None:
+    def corrupt(call: Call) -> None:
         for path in disk.contents():
             if path.name.startswith("build-") and call.operation is Operation.OPEN_READ:
                 disk.on_call = lambda call: None
@@ -371,10 +374,6 @@ def test_a_new_table_that_reads_back_otherwise_is_a_failure(disk: SimulatedDisk)
 
 
 def test_a_file_of_a_newer_version_is_a_failure_that_names_it(disk: SimulatedDisk) -> None:
-    from xxhash import xxh3_64_intdigest
-
-    from dynamokv.storage.lsm.framing import HEADER_BYTES
-
     job = jobs(disk)["scrub"]
     path = HERE / file_name(Kind.TABLE, 2)
     data = disk.contents()[path]
