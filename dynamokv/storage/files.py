@@ -95,6 +95,8 @@ class RealReadFile:
     here, and would be the end of the process there.
     """
 
+    _descriptor = -1
+
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 

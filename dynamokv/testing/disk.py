@@ -17,14 +17,15 @@ Rules:
 - Without faults every call does and raises what ``RealFiles`` does on Linux.
 - A test's mistake is no fault: using a closed file, or a relative path, is a ``ValueError``, which
   no handler of disk errors catches.
-- Nothing here is random, nor takes time: the same calls have the same outcome. One thread at a
-  time.
+- Nothing here is random, nor takes time: the same calls have the same outcome.
+- Threads take turns, a call each.
 """
 
 from __future__ import annotations
 
 import errno
 import random
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,22 +78,22 @@ class SimulatedDisk:
         self.crashed = False
         self.image = Image() if image is None else image
         self.open_files: weakref.WeakSet[_File] = weakref.WeakSet()
+        self._turn = threading.RLock()
 
     # The port.
 
     def make_dir(self, path: Path) -> None:
         """Create a directory and its parents; each, new or not, is durable on return."""
-        for at in (*reversed(path.parents), path):
-            node = self.image.find(at)
-            if node is None:
-                with self._call(Operation.MAKE_DIR, at):
-                    parent = self.image.parent(at)
-                    self.image.step(Entry(parent, at.name, Directory()))
-                self.sync_dir(at.parent)
-            elif not isinstance(node, Directory):
-                raise os_error(errno.ENOTDIR, path)
-            elif not self.image.is_durable(at):
-                self.sync_dir(at.parent)
+        with self._turn:
+            for at in (*reversed(path.parents), path):
+                node = self.image.find(at)
+                if node is None:
+                    with self._call(Operation.MAKE_DIR, at):
+                        self.image.step(Entry(self.image.parent(at), at.name, Directory()))
+                elif not isinstance(node, Directory):
+                    raise os_error(errno.ENOTDIR, path)
+                if not self.image.is_durable(at):
+                    self.sync_dir(at.parent)
 
     def list_dir(self, path: Path) -> list[str]:
         """Names in a directory, sorted."""
@@ -207,17 +208,6 @@ class SimulatedDisk:
         content[bit // 8] ^= 1 << bit % 8
         self.put(path, bytes(content))
 
-    def flip_any(self, rng: random.Random) -> tuple[Path, int]:
-        """Turn one bit anywhere round; which one."""
-        sizes = [(path, 8 * len(content)) for path, content in self.contents().items()]
-        bit = rng.randrange(sum(size for _, size in sizes))
-        for path, size in sizes:
-            if bit < size:
-                self.flip(path, bit)
-                return path, bit
-            bit -= size
-        raise AssertionError("a bit beyond the last file")
-
     def cut(self, path: Path, size_bytes: int) -> None:
         """Leave only the beginning of a file."""
         self.put(path, bytes(self.image.file(path).visible[:size_bytes]))
@@ -237,30 +227,32 @@ class SimulatedDisk:
     ) -> Iterator[Fault | None]:
         """Count a call, fail it if it is to fail. The body is what it does: not run when nothing of
         it is done, given the fault when it is for the body to do part."""
-        call = Call(len(self.trace) + 1, operation, path, size_bytes, offset)
-        if self.crashed:
-            raise Crash(call)
-        self.trace.append(call)
-        self.on_call(call)
-        fault = None
-        if self.crash_at is not None and call.number >= self.crash_at:
-            self.crashed = True
-            if operation is not Operation.APPEND or not self.crash_share:
-                raise Crash(call)
-            fault = Fault(operations={operation}, done=self.crash_share)
-        else:
-            strikes = [fault for fault in self.faults if fault.strikes(call)]
-            if strikes:
-                fault = strikes[0]
-        if fault is not None and operation not in _PARTLY and fault.done < 1.0:
-            raise os_error(fault.error, path)
-        try:
-            yield fault
-        finally:
+        with self._turn:
+            call = Call(len(self.trace) + 1, operation, path, size_bytes, offset)
             if self.crashed:
                 raise Crash(call)
-        if fault is not None:
-            raise os_error(fault.error, path)
+            self.trace.append(call)
+            self.on_call(call)
+            fault = self._what_fails(call)
+            if fault is not None and operation not in _PARTLY and fault.done < 1.0:
+                raise os_error(fault.error, path)
+            try:
+                yield fault
+            finally:
+                if self.crashed:
+                    raise Crash(call)
+            if fault is not None:
+                raise os_error(fault.error, path)
+
+    def _what_fails(self, call: Call) -> Fault | None:
+        if self.crash_at is not None and call.number >= self.crash_at:
+            self.crashed = True
+            if call.operation is not Operation.APPEND or not self.crash_share:
+                raise Crash(call)
+            return Fault(operations={Operation.APPEND}, done=self.crash_share)
+        # All are asked: each counts the calls that it is about.
+        strikes = [fault for fault in self.faults if fault.strikes(call)]
+        return strikes[0] if strikes else None
 
 
 class _File:
@@ -349,6 +341,18 @@ class SimulatedAppendFile(_File):
         """Close without syncing. Once: a second close might close the file of somebody else."""
         self._check()
         self._close()
+
+
+def flip_any(disk: SimulatedDisk, rng: random.Random) -> tuple[Path, int]:
+    """Turn one bit anywhere on a disk round; which one."""
+    sizes = [(path, 8 * len(content)) for path, content in disk.contents().items()]
+    bit = rng.randrange(sum(size for _, size in sizes))
+    for path, size in sizes:
+        if bit < size:
+            disk.flip(path, bit)
+            return path, bit
+        bit -= size
+    raise AssertionError("a bit beyond the last file")
 
 
 def ignore(call: Call) -> None:

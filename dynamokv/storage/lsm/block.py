@@ -102,11 +102,7 @@ def find(block: bytes, key: bytes, tag: int) -> Found:
             start, value_start, end, value_end = _pairs_wide(block, tags_end + 8 * row)
         if block[start:end] == key:
             # An empty value is a value; only a row that is listed is deleted.
-            if (
-                value_start == value_end
-                and deleted_count
-                and row in _deleted(block, count, deleted_count)
-            ):
+            if value_start == value_end and row in _deleted(block, count, deleted_count):
                 return None
             return block[value_start:value_end]
         at = block.find(tag, at + 1, tags_end)

@@ -70,8 +70,9 @@ class Cache(Generic[Key]):
         """The value, or ``None`` where there is none."""
         value = self._young.get(key)
         if value is None:
-            # The key may be on its way from one generation to the other: only the lock can tell.
-            value = self._promote(key)
+            # Nearly every miss ends here, and without the lock.
+            if key in self._old:
+                value = self._promote(key)
             if value is None:
                 self.misses += 1
                 return None
@@ -82,7 +83,8 @@ class Cache(Generic[Key]):
         """Keep this value for a while, in place of any other; one that is over half of the budget
         is not kept."""
         with self._lock:
-            self._forget(key)
+            if key in self._young or key in self._old:
+                self._forget(key)
             self._keep(key, value)
 
     def discard(self, key: Key) -> None:
@@ -115,16 +117,12 @@ class Cache(Generic[Key]):
             self._shrink()
 
     def _promote(self, key: Key) -> bytes | None:
-        if key not in self._old and key not in self._young:
-            # Nearly every miss. One that lost a race is a miss as well, and never a wrong value.
-            return None
         with self._lock:
-            value = self._young.get(key)
-            if value is None:
-                value = self._old.get(key)
-                if value is not None:
-                    self._forget(key)
-                    self._keep(key, value)
+            # Another thread may have moved it by now: a miss that need not be, and no wrong value.
+            value = self._old.get(key)
+            if value is not None:
+                self._forget(key)
+                self._keep(key, value)
             return value
 
     def _keep(self, key: Key, value: bytes) -> None:
@@ -137,7 +135,9 @@ class Cache(Generic[Key]):
             self._young, self._young_bytes = {}, 0
         self._young[key] = value
         self._young_bytes += size
-        self._shrink()
+        if self._young_bytes + self._old_bytes > self.budget_bytes:
+            # Only after the budget was lowered.
+            self._shrink()
 
     def _forget(self, key: Key) -> None:
         value = self._young.pop(key, None)

@@ -112,6 +112,7 @@ class LSMEngine:
         self.manifest = Manifest(self._files, directory, salt)
         self.store = Store(self._files, directory, options, self.manifest)
         self.store.failed = self.log.stop
+        self._cached = self.store.rows.get
         self.user_bytes = 0
         self._closed = False
         # A simulated disk exists in this process only, so its chores are done here as well.
@@ -174,13 +175,14 @@ class LSMEngine:
             value = memtable.rows.get(key, MISSING)
             if value is not MISSING:
                 return value
-        cached = self.store.rows.get(key)
+        cached = self._cached(key)
         if cached is not None:
             return cached
         return self._get_from_tables(view, key)
 
     def _get_from_tables(self, view: View, key: bytes) -> bytes | None:
-        self._check_open()
+        if self._closed:
+            raise self._was_closed()
         if view.lost:
             view.check_lost(key, key + b"\0")
         try:
@@ -203,7 +205,8 @@ class LSMEngine:
                 the iterator.
         """
         view = self.store.view
-        self._check_open()
+        if self._closed:
+            raise self._was_closed()
         view.check_lost(start, end)
         return scan_view(view, start, end, self.options.block_bytes, self._damaged)
 
@@ -301,9 +304,8 @@ class LSMEngine:
         finally:
             self._let_go()
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StorageError(f"{self.directory}: this store was closed")
+    def _was_closed(self) -> StorageError:
+        return StorageError(f"{self.directory}: this store was closed")
 
     def _let_go(self) -> None:
         if self._closed:

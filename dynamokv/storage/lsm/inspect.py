@@ -86,7 +86,7 @@ def _numbered(path: Path, data: bytes, rows: bool) -> Iterator[str]:
         yield from _table(path, data, rows)
         return
     yield f"first sequence {header.sequence}"
-    for item in scan(data, header.salt, 0):
+    for item in scan(data, header.salt, header.sequence):
         if isinstance(item, Damage):
             yield f"{DAMAGE}: {item.end - item.offset} bytes at {item.offset} are no record"
         elif kind is FileKind.WAL:

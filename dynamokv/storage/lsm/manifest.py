@@ -91,10 +91,15 @@ class Manifest:
         try:
             self._files.sync_dir(self._directory)
             set_current(self._files, self._directory, number)
-        except BaseException as error:
+        except OSError as error:
             file.close()
-            if isinstance(error, OSError) and self._may_name(number):
+            if self._may_name(number):
                 raise self.writer.fail("making a manifest the current one", error) from error
+            with suppress(OSError):  # an older tree must not look like the newest
+                self._files.remove(path)
+            raise
+        except BaseException:
+            file.close()
             raise
         earlier = self.writer.number
         size_bytes = sum(map(len, pieces))

@@ -103,6 +103,7 @@ def _read_manifest(files: FileSystem, directory: Path, number: int) -> FoundMani
     found = FoundManifest(number=number, salt=header.salt, size_bytes=HEADER_BYTES)
     if header.fault is not None:
         found.faults.append(Fault(name, 0, header.fault))
+    of_header = len(found.faults)
     for item in scan(data, header.salt, 0):
         if isinstance(item, Damage):
             if item.end == len(data) and not item.gave_up:
@@ -117,20 +118,22 @@ def _read_manifest(files: FileSystem, directory: Path, number: int) -> FoundMani
         if item.sequence != found.sequence:
             reason = f"edit {item.sequence} stands where {found.sequence} belongs"
             found.faults.append(Fault(name, item.offset, reason))
+            if item.sequence < found.sequence:
+                continue
         found.sequence = item.sequence + 1
         found.size_bytes = item.end
-        if item.type != RecordType.EDIT:
-            reason = f"a record of type {item.type} in a manifest"
-            found.faults.append(Fault(name, item.offset, reason))
-            continue
         try:
+            if item.type != RecordType.EDIT:
+                raise CorruptionError(f"a record of type {item.type} in a manifest")
             edit = decode_edit(item.payload)
             found.removed.update(edit.removed)
             found.tree = found.tree.apply(edit)
         except UnknownFields as error:
             raise CorruptionError(f"{directory / name}: {error}") from error
         except (CorruptionError, ValueError) as error:
+            if item.sequence == 0:
+                return None
             found.faults.append(Fault(name, item.offset, str(error)))
-        if not found.faults:
+        if len(found.faults) == of_header:
             found.known_below = found.tree.next_number
     return found if found.sequence else None

@@ -18,8 +18,8 @@ from typing import Final
 from dynamokv.limits import MiB
 from dynamokv.ports import Row
 
-SLICE_BYTES: Final = 8 * MiB
-"""Of memory for rows that were read and not handed on yet, over all runs. Larger is hardly faster.
+SLICE_BYTES: Final = 4 * MiB
+"""Of memory for rows that were read and not handed on yet, over all runs. Larger is not faster.
 """
 
 ROW_BYTES: Final = 128
@@ -40,13 +40,12 @@ def merge(
     while True:
         for source in sources:
             source.fill()
-        ends = [(source.last_key, source.has_more) for source in sources]
-        known = [(key, has_more) for key, has_more in ends if key is not None]
+        ends = [source.last_key for source in sources]
+        known = [key for key in ends if key is not None]
         if not known:
             return
-        # Up to here every run is known: what is still to be read is behind it.
-        unfinished = [key for key, has_more in known if has_more]
-        last = min(unfinished) if unfinished else max(key for key, _ in known)
+        # Up to here every run is known: what is still to be read of it is behind what was read.
+        last = min(known)
         yield _newest([source.take(last) for source in sources])
 
 
@@ -75,7 +74,7 @@ class _Source:
         self._quota = quota
         self._blocks: deque[list[Row]] = deque()
         self._size_bytes = 0
-        self.has_more = True
+        self._has_more = True
 
     @property
     def last_key(self) -> bytes | None:
@@ -84,10 +83,10 @@ class _Source:
 
     def fill(self) -> None:
         """Read up to the quota, and at least something."""
-        while self.has_more and (self._size_bytes < self._quota or not self._blocks):
+        while self._has_more and (self._size_bytes < self._quota or not self._blocks):
             block = next(self._unread, None)
             if block is None:
-                self.has_more = False
+                self._has_more = False
             else:
                 self._blocks.append(block)
                 self._size_bytes += self._weight(block)

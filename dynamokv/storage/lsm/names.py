@@ -23,6 +23,7 @@ DAMAGED: Final = ".damaged"
 """Set aside for inspection. Not read again."""
 
 _NUMBERED = re.compile(r"(wal|table|manifest)-(\d{8,18})")
+_BUILD = re.compile(r"build-.+-\d{4,}")
 
 
 class Kind(Enum):
@@ -52,3 +53,11 @@ def parse_name(name: str) -> tuple[Kind, int] | None:
     """Kind and number, or ``None`` for any other file."""
     match = _NUMBERED.fullmatch(name)
     return (Kind(match[1]), int(match[2])) if match else None
+
+
+def is_ours(name: str) -> bool:
+    """Whether it is a numbered file, or one that is being made: what an opening may delete."""
+    begun = name.removesuffix(TEMPORARY)
+    if begun == name:
+        return parse_name(name) is not None
+    return begun in (CURRENT, RESERVE) or bool(_BUILD.fullmatch(begun) or parse_name(begun))

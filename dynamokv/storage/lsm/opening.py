@@ -31,9 +31,10 @@ from dynamokv.storage.lsm.names import (
     Kind,
     build_name,
     file_name,
+    is_ours,
     parse_name,
 )
-from dynamokv.storage.lsm.orphans import adopt, describe
+from dynamokv.storage.lsm.orphans import Orphan, adopt, describe
 from dynamokv.storage.lsm.store import Store, level_of
 from dynamokv.storage.lsm.table import Table, TableDamaged
 from dynamokv.storage.lsm.tree import Edit, Lost, TableMeta, Tree
@@ -88,7 +89,8 @@ class Opening:
         self._number = max(tree.next_number, 1 + max(self._all_numbers(), default=0))
         missing = [meta for meta in tree.tables() if meta.number not in there]
         if faults or missing:
-            tree, missing = self._adopt_orphans(tree, missing, there)
+            tree = self._adopt_orphans(manifest, there, faults)
+            missing = [meta for meta in tree.tables() if meta.number not in there]
         tables, damaged = self._open_tables(tree, {meta.number for meta in missing})
         self.bytes_cut = logs.cut_bytes
         self.files_damaged = len({fault.file for fault in faults}) + len(missing) + len(damaged)
@@ -113,17 +115,26 @@ class Opening:
         return [found[1] for found in map(parse_name, stems) if found]
 
     def _adopt_orphans(
-        self, tree: Tree, missing: list[TableMeta], there: list[int]
-    ) -> tuple[Tree, list[TableMeta]]:
-        known = {meta.number for meta in tree.tables()}
-        described = [
-            describe(self._files, self._directory, number)
-            for number in there
-            if number not in known
-        ]
-        orphans = [orphan for orphan in described if orphan is not None]
-        tree, replaced = adopt(tree, orphans, {meta.number for meta in missing})
-        return tree, [meta for meta in missing if meta.number not in replaced]
+        self, manifest: FoundManifest, there: list[int], faults: list[Fault]
+    ) -> Tree:
+        """The tree with tables that lost edits may have been about; what that shows to be damaged
+        is added to the faults."""
+        known = {meta.number for meta in manifest.tree.tables()}
+        orphans: list[Orphan] = []
+        for number in there:
+            if number in known or not manifest.could_have_had(number):
+                continue
+            orphan = describe(self._files, self._directory, number)
+            if orphan is None:
+                name = file_name(Kind.TABLE, number)
+                faults.append(Fault(name, 0, "no manifest has it, and it cannot be read"))
+            else:
+                orphans.append(orphan)
+        tree, replaced = adopt(manifest.tree, orphans, set(there))
+        if replaced and not manifest.faults:
+            name = file_name(Kind.MANIFEST, manifest.number)
+            faults.append(Fault(name, manifest.size_bytes, "edits at its end are lost"))
+        return tree
 
     def _open_tables(
         self, tree: Tree, missing: set[int]
@@ -167,13 +178,11 @@ class Opening:
     ) -> None:
         active = Memtable(logs.rows)
         self._log.sequence = logs.sequence
-        if logs.unborn or not logs.logs:
-            active.logs = list(logs.logs)
-            self._journal.begin(self._take_number())
-        else:
-            last = logs.logs[-1]
-            active.logs = logs.logs[:-1]
+        if logs.logs:
+            *active.logs, last = logs.logs
             self._journal.go_on(last, logs.last_salt)
+        else:
+            self._journal.begin(self._take_number())
         if manifest.number:
             self._store.manifest.go_on_in(
                 manifest.number, manifest.salt, manifest.size_bytes, manifest.sequence
@@ -212,9 +221,12 @@ class Opening:
             tree = self._salvage(tree, tables, error)
         if logs.rows:
             tree = self._flush(tree, tables, logs)
-        self._log.sequence = logs.sequence
+        # Above all that there is, also where the logs are lost: what is written from here on is
+        # newer than any table.
+        sequences = [meta.last_sequence + 1 for meta in tree.tables()]
+        self._log.sequence = max([logs.sequence, *sequences])
         self._journal.begin(self._take_number())
-        tree = tree.apply(Edit(log_number=self._log.number, sequence=logs.sequence))
+        tree = tree.apply(Edit(log_number=self._log.number, sequence=self._log.sequence))
         self._begin_manifest(tree)
         names = {fault.file for fault in faults} - {CURRENT} | {error.file for error in damaged}
         self._store.set_aside(sorted(names))
@@ -274,8 +286,7 @@ class Opening:
         keep.update(file_name(Kind.WAL, part.number) for part in self._store.view.active.logs)
         keep.add(file_name(Kind.WAL, self._log.number))
         for name in self._files.list_dir(self._directory):
-            ours = parse_name(name) is not None or name.endswith(TEMPORARY)
-            if ours and name not in keep:
+            if is_ours(name) and name not in keep:
                 try:
                     self._files.remove(self._directory / name)
                 except OSError as error:

@@ -8,7 +8,7 @@ were lost, it may be what took the place of tables that are gone now; then it ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from xxhash import xxh3_128_digest
 from dynamokv.ports import FileSystem
 from dynamokv.storage.lsm.faults import read_or_fault
 from dynamokv.storage.lsm.names import Kind, file_name
-from dynamokv.storage.lsm.store import level_of
 from dynamokv.storage.lsm.table_file import TableDamaged, TableFile
 from dynamokv.storage.lsm.tree import Edit, TableMeta, Tree, overlapping
 
@@ -62,25 +61,37 @@ def describe(files: FileSystem, directory: Path, number: int) -> Orphan | None:
     return Orphan(meta, said.inputs)
 
 
-def adopt(tree: Tree, orphans: Iterable[Orphan], missing: set[int]) -> tuple[Tree, set[int]]:
-    """The tree with the orphans that it lacks, and which missing tables they stand for.
+def adopt(tree: Tree, orphans: Iterable[Orphan], tables_there: Set[int]) -> tuple[Tree, set[int]]:
+    """The tree with the orphans that it lacks, and which of its tables gave way to them.
 
-    An orphan belongs where the deepest of the tables that it replaced was; where that is not known,
+    ``tables_there``: numbers of all tables that have a file.
+
+    Tables are deleted only after the edit that replaces them. So where one of its inputs is gone, a
+    merge was complete, and its results stand for all of them. Where they all are there, it may not
+    have been, and its results have nothing that they do not have.
+
+    An orphan belongs where the deepest of the tables that it replaces was; where that is not known,
     or taken, among the tables of level 0 by its age.
     """
-    orphans = sorted(orphans, key=lambda orphan: orphan.meta.number)
-    # What was merged into a table that is here is older than it, and has nothing to add.
-    merged = {number for orphan in orphans for number in orphan.inputs}
+    by_number = sorted(orphans, key=lambda orphan: orphan.meta.number)
+    levels = {meta.number: n for n, level in enumerate(tree.levels) for meta in level}
+    for orphan in by_number:
+        inputs = (levels.get(number, 0) for number in orphan.inputs)
+        levels[orphan.meta.number] = max(inputs, default=0)
     replaced: set[int] = set()
-    for orphan in orphans:
-        if orphan.meta.number in merged:
-            continue
-        levels = [level_of(tree, number) or 0 for number in orphan.inputs]
-        level = max(levels, default=0)
-        gone = missing.intersection(orphan.inputs) - replaced
-        replaced |= gone
-        tree = tree.apply(Edit(removed=tuple(gone)))
+    chosen: list[Orphan] = []
+    # The newest first, because what was merged into it was complete as well.
+    for orphan in reversed(by_number):
+        if orphan.meta.number in replaced:
+            replaced.update(orphan.inputs)
+        elif not orphan.inputs or not tables_there >= set(orphan.inputs):
+            replaced.update(orphan.inputs)
+            chosen.append(orphan)
+    replaced.intersection_update(meta.number for meta in tree.tables())
+    tree = tree.apply(Edit(removed=tuple(sorted(replaced))))
+    for orphan in reversed(chosen):
         meta = orphan.meta
+        level = levels[meta.number]
         if level and overlapping(tree.levels[level], meta.first_key, meta.last_key):
             level = 0
         tree = tree.apply(Edit(added=((level, meta),)))

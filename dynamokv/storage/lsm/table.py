@@ -43,6 +43,8 @@ class Table:
 
     Attributes:
         meta: replace it when ranges were dropped; nothing else in it may change.
+        words: of the filter, once it is read. ``View.find`` looks into them before it calls
+            ``get``, which most keys on most levels then never get to.
         memory_bytes: of index and filter, once they are read.
         filter_negatives: keys that the filter kept out.
         filter_passes: keys that it let through.
@@ -63,13 +65,13 @@ class Table:
         "_file",
         "_index",
         "_masks",
-        "_words",
         "filter_false",
         "filter_negatives",
         "filter_passes",
         "filter_rebuilt",
         "memory_bytes",
         "meta",
+        "words",
     )
 
     def __init__(
@@ -89,7 +91,7 @@ class Table:
         self.filter_rebuilt = False
         self._blocks = blocks
         self._index: Index | None = None
-        self._words: array[int] | None = None
+        self.words: array[int] | None = None
         self._masks = bloom.masks()
         self._file = TableFile(files, path, meta)
         if self._file.fault and not damaged_ok:
@@ -107,9 +109,7 @@ class Table:
         meta = self.meta
         if key < meta.first_key or key > meta.last_key:
             return MISSING
-        words = self._words
-        if words is None:
-            words = self._read_filter()
+        words = self.words or self._read_filter()
         if words[hash % len(words)] & self._masks[hash >> bloom.MASK_SHIFT]:
             self.filter_negatives += 1
             return MISSING
@@ -191,7 +191,7 @@ class Table:
         except TableDamaged:
             self.filter_rebuilt = True
             words = self._rebuild_filter(index)
-        self._words = words
+        self.words = words
         self._count_memory()
         return words
 
@@ -207,7 +207,7 @@ class Table:
         return bloom.build(hashes, len(hashes), REBUILT_BITS)
 
     def _count_memory(self) -> None:
-        size = getsizeof(self._words) if self._words is not None else 0
+        size = getsizeof(self.words) if self.words is not None else 0
         if self._index is not None:
             size += getsizeof(self._index.last_keys) + getsizeof(self._index.offsets)
             size += sum(map(getsizeof, self._index.last_keys))

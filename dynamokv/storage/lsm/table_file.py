@@ -80,8 +80,8 @@ class TableFile:
         self.fault: str | None = None
         self._file = self._open(files, path)
         self._read_at = self._file.read_at
-        self.size_bytes = self._file.size()
         try:
+            self.size_bytes = self._file.size()
             self._read_ends(meta.size_bytes)
         except BaseException:
             self._file.close()

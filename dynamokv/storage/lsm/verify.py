@@ -48,6 +48,10 @@ def _findings(file: TableFile, meta: TableMeta) -> Iterator[tuple[Range, str]]:
     try:
         if _digest(file) != meta.digest:
             yield file.keys, "the digest of the file is not the manifest's"
+    except TableDamaged as damage:
+        # The pieces will show which of them the disk has lost.
+        yield file.keys, damage.reason
+    try:
         index = file.read_index()
     except TableDamaged as damage:
         yield file.keys, damage.reason

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import Row
+from dynamokv.storage.lsm.bloom import MASK_SHIFT, OPEN, masks
 from dynamokv.storage.lsm.memtable import Memtable
 from dynamokv.storage.lsm.table import MISSING, Found, Table
 from dynamokv.storage.lsm.tree import Tree
+
+_MASKS: Final = masks()
 
 Tables: TypeAlias = Mapping[int, Table]
 """Open tables by number."""
@@ -54,14 +57,24 @@ class View:
         Raises:
             TableDamaged: where it would be can not be read.
         """
+        mask = _MASKS[hash >> MASK_SHIFT]
         for table in self._level0:
+            words = table.words or OPEN
+            if words[hash % len(words)] & mask:
+                table.filter_negatives += 1
+                continue
             value = table.get(key, hash)
             if value is not MISSING:
                 return value
         for last_keys, tables in self._levels:
             at = bisect_left(last_keys, key)
             if at < len(tables):
-                value = tables[at].get(key, hash)
+                table = tables[at]
+                words = table.words or OPEN
+                if words[hash % len(words)] & mask:
+                    table.filter_negatives += 1
+                    continue
+                value = table.get(key, hash)
                 if value is not MISSING:
                     return value
         return MISSING

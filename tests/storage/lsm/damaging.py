@@ -12,8 +12,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from dynamokv.errors import DynamoKVError, StorageError
 from dynamokv.testing.disk import SimulatedDisk
@@ -190,27 +191,48 @@ def _check_values(rows: dict[bytes, bytes], history: History, but: set[bytes], l
 
 # Damage to the files of a closed store.
 
-Damage = Callable[[SimulatedDisk], None]
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What happened to a file."""
+
+    path: Path
+    what: str
+    do: Callable[[SimulatedDisk, Path], None]
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.what}"
 
 
-def flips(store: SimulatedDisk, every: int = 1, first: int = 0) -> Iterator[tuple[str, Damage]]:
+DamageKind: TypeAlias = Callable[[SimulatedDisk], Iterator[Damage]]
+
+
+def flips(store: SimulatedDisk, every: int = 1) -> Iterator[Damage]:
     """Each so manieth bit of each file."""
     for path, content in _files(store):
-        for bit in range(first % every, 8 * len(content), _step(8 * len(content), every)):
-            yield f"bit {bit} of {path} is flipped", _flip(path, bit)
+        for bit in range(0, 8 * len(content), _step(8 * len(content), every)):
+            yield Damage(path, f"has bit {bit} flipped", partial(_flip, bit))
 
 
-def cuts(store: SimulatedDisk, every: int = 1) -> Iterator[tuple[str, Damage]]:
+def cuts(store: SimulatedDisk, every: int = 1) -> Iterator[Damage]:
     """Each file, cut to each so manieth length."""
     for path, content in _files(store):
         for size in range(0, len(content), _step(len(content), every)):
-            yield f"{path} is cut to {size} bytes", _cut(path, size)
+            yield Damage(path, f"is cut to {size} bytes", partial(_cut, size))
 
 
-def losses(store: SimulatedDisk) -> Iterator[tuple[str, Damage]]:
+def losses(store: SimulatedDisk) -> Iterator[Damage]:
     """Each file gone."""
     for path, _ in _files(store):
-        yield f"{path} is missing", _lose(path)
+        yield Damage(path, "is missing", SimulatedDisk.lose)
+
+
+def _flip(bit: int, disk: SimulatedDisk, path: Path) -> None:
+    disk.flip(path, bit)
+
+
+def _cut(size: int, disk: SimulatedDisk, path: Path) -> None:
+    disk.cut(path, size)
 
 
 def _step(places: int, every: int) -> int:
@@ -219,18 +241,6 @@ def _step(places: int, every: int) -> int:
 
 def _files(store: SimulatedDisk) -> list[tuple[Path, bytes]]:
     return [(path, data) for path, data in store.contents().items() if path.parent == STORE]
-
-
-def _flip(path: Path, bit: int) -> Damage:
-    return lambda disk: disk.flip(path, bit)
-
-
-def _cut(path: Path, size: int) -> Damage:
-    return lambda disk: disk.cut(path, size)
-
-
-def _lose(path: Path) -> Damage:
-    return lambda disk: disk.lose(path)
 
 
 def closed_store(script: Script) -> tuple[SimulatedDisk, History]:
@@ -242,24 +252,20 @@ def closed_store(script: Script) -> tuple[SimulatedDisk, History]:
     return disk, run.history
 
 
-def damage_everywhere(
-    script: Script,
-    kind: Callable[[SimulatedDisk], Iterator[tuple[str, Damage]]],
-    *,
-    in_silence: bool = False,
-) -> Report:
+def damage_everywhere(script: Script, kind: DamageKind, *, silent: str = "") -> Report:
     """Damage a closed store in each way of a kind and open it.
 
-    With ``in_silence`` the damage may pass for a store that is younger than it was: a log without
+    Damage to files whose names begin with ``silent`` may pass for a younger store: a log without
     its end is still a log.
     """
     report = Report()
     store, history = closed_store(script)
-    for told, damage in kind(store):
+    for damage in kind(store):
         report.crashes += 1
         disk = store.survivor(Kill())
-        damage(disk)
-        with telling(script, told, trace=disk.trace):
+        damage.do(disk, damage.path)
+        with telling(script, damage, trace=disk.trace):
+            in_silence = bool(silent) and damage.path.name.startswith(silent)
             _check_damaged(script, disk, history, report, in_silence)
     return report
 

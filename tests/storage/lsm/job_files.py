@@ -106,6 +106,17 @@ def write_table(
     return replace(meta, number=number)
 
 
+def tables_of(
+    files: FileSystem, directory: Path, *contents: dict[bytes, bytes | None]
+) -> list[TableMeta]:
+    """Newest first, as the contents are."""
+    ages = range(len(contents), 0, -1)
+    return [
+        write_table(files, directory, age, rows.items(), (10 * age, 10 * age + 9))
+        for age, rows in zip(ages, contents, strict=True)
+    ]
+
+
 def rows_of(files: FileSystem, directory: Path, outcome: Outcome) -> list[list[Row]]:
     """The rows of each new table."""
     return [

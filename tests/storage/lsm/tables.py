@@ -107,24 +107,30 @@ def broken(number: int = errno.EIO) -> OSError:
 
 
 class ReadChanges(RealFiles):
-    """Files in which ``change(offset, data)`` makes what is read, or raises."""
+    """Files in which ``change(offset, data)`` makes what is read, or raises.
+
+    Attributes:
+        largest: the most that was asked for at once, in bytes.
+    """
 
     def __init__(self, change: Callable[[int, bytes], bytes]) -> None:
         self.change = change
+        self.largest = 0
 
     def open_read(self, path: Path) -> ReadFile:  # type: ignore[override]
-        return _ChangedFile(super().open_read(path), self.change)
+        return _ChangedFile(super().open_read(path), self)
 
 
 class _ChangedFile:
-    def __init__(self, file: ReadFile, change: Callable[[int, bytes], bytes]) -> None:
+    def __init__(self, file: ReadFile, files: ReadChanges) -> None:
         self._file = file
-        self._change = change
+        self._files = files
         self.size = file.size
         self.close = file.close
 
     def read_at(self, offset: int, size_bytes: int) -> bytes:
-        return self._change(offset, self._file.read_at(offset, size_bytes))
+        self._files.largest = max(self._files.largest, size_bytes)
+        return self._files.change(offset, self._file.read_at(offset, size_bytes))
 
 
 def footer_of(path: Path) -> Footer:

@@ -234,12 +234,15 @@ os.read(0, 1)
             "os.write(0, b'dkvw\\0\\0\\0\\1x'); os.read(0, 1 << 20); os.read(0, 1)", id="cbor"
         ),
         pytest.param("raise SystemExit(3)", id="ends"),
+        # And its end of the channel is still open: in another process, until ours is closed.
+        pytest.param("if os.fork(): os._exit(3)\nwhile os.read(0, 1 << 20): pass", id="forks"),
     ],
 )
 def test_a_child_that_speaks_in_riddles_is_ended(
     then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dynamokv.storage.lsm.channel.MESSAGE_SECONDS", 0.2)
+    monkeypatch.setattr(supervisor, "CHECK_SECONDS", 0.2)
     worker = Worker(tmp_path, command=[sys.executable, "-c", GREETS_AND_THEN.format(then)])
     job = merge(tmp_path)
     assert isinstance(worker.run(task(job)), Failed)

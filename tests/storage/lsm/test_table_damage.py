@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from struct import pack
@@ -266,16 +266,18 @@ def test_a_bad_filter_over_a_bad_block_lets_all_through(path: Path, meta: TableM
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO)])
 def test_what_the_disk_has_lost_is_damage(path: Path, meta: TableMeta, number: int) -> None:
-    start, _, keys = block_places(path, meta)[1]
+    (_, _, first), (start, _, keys) = block_places(path, meta)[:2]
 
     def change(offset: int, data: bytes) -> bytes:
-        if offset == start:
+        if offset <= start < offset + len(data):
             raise broken(number)
         return data
 
     table = open_table(path, meta, files=ReadChanges(change))
     assert check_answers(table, ANSWERS) >= len(keys)
     assert check_answers(table, dict.fromkeys(keys)) == len(keys)
+    bad = [(bad.start, bad.end) for bad in table.verify()]
+    assert bad == [(b"", b"pear\0"), (first[-1] + b"\0", keys[-1] + b"\0")]
     for lost in (0, meta.size_bytes - 40):
         start = lost
         with pytest.raises(TableDamaged, match="disk cannot read it"):
@@ -329,10 +331,36 @@ def test_a_file_that_is_not_there_is_damage(
     assert (caught.value.start, caught.value.end) == (b"", b"pear\0")
 
 
-def test_a_newer_version_is_named(path: Path, meta: TableMeta) -> None:
+def newer(data: bytes) -> bytes:
     fields = pack(">8sHH8sQ", MAGIC, 2, FileKind.TABLE, SALT, 0)
-    header = fields + pack(">Q", xxh3_64_intdigest(fields))
-    path.write_bytes(header + path.read_bytes()[HEADER_BYTES:])
+    return fields + pack(">Q", xxh3_64_intdigest(fields)) + data[HEADER_BYTES:]
+
+
+class Keeping(RealFiles):
+    """Files that are remembered."""
+
+    def __init__(self) -> None:
+        self.opened: list[RealReadFile] = []
+
+    def open_read(self, path: Path) -> RealReadFile:
+        self.opened.append(super().open_read(path))
+        return self.opened[-1]
+
+
+@pytest.mark.parametrize("change", [newer, lambda data: data[:-1]])
+def test_what_is_not_opened_is_closed(
+    path: Path, meta: TableMeta, change: Callable[[bytes], bytes]
+) -> None:
+    path.write_bytes(change(path.read_bytes()))
+    files = Keeping()
+    with pytest.raises(CorruptionError):
+        open_table(path, meta, files=files)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        files.opened[0].size()
+
+
+def test_a_newer_version_is_named(path: Path, meta: TableMeta) -> None:
+    path.write_bytes(newer(path.read_bytes()))
     for damaged_ok in (False, True):
         with pytest.raises(CorruptionError, match="table-00000004: format version 2") as caught:
             open_table(path, meta, damaged_ok=damaged_ok)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from xxhash import xxh3_64_intdigest
 
 from dynamokv.ports import Row
 from dynamokv.storage.lsm.framing import HEADER_BYTES
@@ -19,7 +18,6 @@ from dynamokv.storage.lsm.jobs import (
     Damaged,
     Failed,
     Flush,
-    Job,
     LogPart,
     Merge,
     Salvage,
@@ -27,17 +25,16 @@ from dynamokv.storage.lsm.jobs import (
 )
 from dynamokv.storage.lsm.merge import merge
 from dynamokv.storage.lsm.names import Kind, file_name
-from dynamokv.storage.lsm.throttle import BURST_SECONDS, Stopped, Throttle
 from dynamokv.storage.lsm.tree import TableMeta
-from dynamokv.storage.lsm.work import run, write_memtable
+from dynamokv.storage.lsm.work import write_memtable
 from dynamokv.testing.disk import SimulatedDisk
-from dynamokv.testing.disk_faults import Call, Fault, Operation
+from dynamokv.testing.disk_faults import Fault, Operation
 from tests.storage.lsm.job_files import (
-    TAG,
     built,
     perform,
     rows_of,
     salts,
+    tables_of,
     task,
     unfinished,
     write_log,
@@ -107,6 +104,16 @@ def test_a_flush_wants_the_batches_that_it_was_told_of(disk: SimulatedDisk, chan
         assert isinstance(perform(Flush((wrong,)), disk, HERE), Damaged)
 
 
+def test_a_flush_takes_no_batch_for_another(disk: SimulatedDisk) -> None:
+    write_log(disk, HERE, 1, 5, [[(b"a", b"5")]])
+    write_log(disk, HERE, 2, 7, [[(b"a", b"7")]])
+    first, second = (disk.contents()[HERE / file_name(Kind.WAL, number)] for number in (1, 2))
+    both = first + second[HEADER_BYTES:]
+    disk.put(HERE / file_name(Kind.WAL, 1), both)
+    outcome = perform(Flush((LogPart(1, len(both), 5, 7),)), disk, HERE)
+    assert outcome == Damaged("wal-00000001", 1, "batch 6 is not where it was written")
+
+
 def test_a_flush_names_a_log_that_is_gone_or_unreadable(disk: SimulatedDisk) -> None:
     job = Flush(two_logs(disk))
     disk.faults = [Fault(operations={Operation.READ}, name="wal-00000001", error=errno.EIO)]
@@ -166,17 +173,8 @@ def test_a_merge_holds_a_slice_of_its_runs() -> None:
     assert most < 120
 
 
-def tables_of(disk: SimulatedDisk, *contents: dict[bytes, bytes | None]) -> list[TableMeta]:
-    """Newest first, as the contents are."""
-    ages = range(len(contents), 0, -1)
-    return [
-        write_table(disk, HERE, age, rows.items(), (10 * age, 10 * age + 9))
-        for age, rows in zip(ages, contents, strict=True)
-    ]
-
-
 def test_a_merge_drops_deletions_when_it_may(disk: SimulatedDisk) -> None:
-    tables = tables_of(disk, {b"a": None, b"b": b"2"}, {b"a": b"1", b"b": b"1", b"c": None})
+    tables = tables_of(disk, HERE, {b"a": None, b"b": b"2"}, {b"a": b"1", b"b": b"1", b"c": None})
     runs = tuple((table,) for table in tables)
     kept = perform(Merge(runs, 1, True, 0), disk, HERE)
     assert rows_of(disk, HERE, kept) == [[(b"a", None), (b"b", b"2"), (b"c", None)]]
@@ -187,7 +185,7 @@ def test_a_merge_drops_deletions_when_it_may(disk: SimulatedDisk) -> None:
 
 
 def test_a_merge_leaves_out_what_was_dropped_from_each_table(disk: SimulatedDisk) -> None:
-    new, old = tables_of(disk, {b"a": b"2", b"b": b"2"}, {b"a": b"1", b"b": b"1"})
+    new, old = tables_of(disk, HERE, {b"a": b"2", b"b": b"2"}, {b"a": b"1", b"b": b"1"})
     new = replace(new, dropped=((b"a", b"b"),))
     old = replace(old, dropped=((b"b", b"c"),))
     outcome = perform(Merge(((new,), (old,)), 1, True, 0), disk, HERE)
@@ -195,14 +193,14 @@ def test_a_merge_leaves_out_what_was_dropped_from_each_table(disk: SimulatedDisk
 
 
 def test_a_merge_of_which_nothing_is_left_makes_nothing(disk: SimulatedDisk) -> None:
-    [table] = tables_of(disk, {b"a": None})
+    [table] = tables_of(disk, HERE, {b"a": None})
     assert built(perform(Merge(((table,),), 1, False, 0), disk, HERE)).tables == ()
     assert unfinished(disk, HERE) == []
 
 
 def test_a_merge_begins_another_table_at_its_size(disk: SimulatedDisk) -> None:
     rows: dict[bytes, bytes | None] = {b"%05d" % at: b"x" * 20 for at in range(3000)}
-    [table] = tables_of(disk, rows)
+    [table] = tables_of(disk, HERE, rows)
     outcome = perform(Merge(((table,),), 1, False, 20_000), disk, HERE)
     found = rows_of(disk, HERE, outcome)
     assert 3 < len(found) < 6
@@ -220,7 +218,7 @@ def test_merged_tables_say_what_their_inputs_said(
 ) -> None:
     disk = SimulatedDisk()
     disk.make_dir(HERE)
-    runs = tuple((table,) for table in tables_of(disk, *contents))
+    runs = tuple((table,) for table in tables_of(disk, HERE, *contents))
     outcome = perform(Merge(runs, 1, keep_deletions, table_bytes), disk, HERE)
     expected: dict[bytes, bytes | None] = {}
     for rows in reversed(contents):
@@ -277,6 +275,8 @@ def test_a_salvage_is_all_rows_but_those_lost(
         assert dict(found) == expected
         for one, other in pairwise(outcome.lost):
             assert one.end < other.start, "what touches is one"
+        for lost in outcome.lost:
+            assert not any(a <= lost.start and lost.end <= b for a, b in dropped), "no loss"
         for bit in bits:
             disk.flip(path, bit)
 
@@ -293,149 +293,3 @@ def test_a_salvage_of_nothing_loses_everything(disk: SimulatedDisk, content: byt
     assert outcome.tables == ()
     [lost] = outcome.lost
     assert (lost.file, lost.start, lost.end) == (path.name, b"000", b"099\0")
-
-
-# Whatever happens.
-
-
-def jobs(disk: SimulatedDisk) -> dict[str, Job]:
-    tables = tables_of(disk, {b"a": b"2", b"b": None}, {b"a": b"1" * 300, b"c": b"1" * 300})
-    return {
-        "flush": Flush(
-            tuple(
-                write_log(disk, HERE, number, first, [[(b"a", b"%d" % first)]])
-                for number, first in ((11, 5), (12, 6))
-            )
-        ),
-        "merge": Merge(tuple((table,) for table in tables), 1, True, 1),
-        "scrub": Scrub(tables[0]),
-        "salvage": Salvage(tables[0]),
-    }
-
-
-@pytest.mark.parametrize("name", ["flush", "merge", "scrub", "salvage"])
-@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC, errno.EMFILE])
-def test_no_failure_of_the_disk_gets_out_or_leaves_anything(name: str, error: int) -> None:
-    for number in range(1, 1000):
-        disk = SimulatedDisk()
-        disk.make_dir(HERE)
-        job = jobs(disk)[name]
-        before = disk.contents()
-        start = len(disk.trace)
-        fault = Fault(
-            operations=set(Operation) - {Operation.CLOSE},
-            where=lambda call, at=start + number: call.number == at,  # type: ignore[misc]
-            error=error,
-        )
-        disk.faults = [fault]
-        outcome = perform(job, disk, HERE)
-        if not fault.struck:
-            assert isinstance(outcome, Built)
-            break
-        failed = disk.trace[start + number - 1]
-        if isinstance(outcome, Failed):
-            assert outcome.full == (error == errno.ENOSPC)
-            assert outcome.sync == (failed.operation is Operation.SYNC)
-        else:
-            assert error == errno.EIO or name == "salvage", failed
-        if not isinstance(outcome, Built):
-            assert disk.contents() == before, failed
-        assert not [file for file in disk.open_files if not file.closed], failed
-    else:
-        raise AssertionError("it never ends")
-    assert number > 3
-
-
-def test_a_full_disk_says_so_and_is_as_full_as_before(disk: SimulatedDisk) -> None:
-    job = jobs(disk)["merge"]
-    before = disk.used_bytes()
-    for spare in range(0, 700, 100):
-        disk.capacity_bytes = before + spare
-        outcome = perform(job, disk, HERE)
-        assert isinstance(outcome, Failed)
-        assert outcome.full
-        assert disk.used_bytes() == before
-
-
-def test_a_new_table_that_reads_back_otherwise_is_a_failure(disk: SimulatedDisk) -> None:
-    job = jobs(disk)["merge"]
-    before = disk.contents()
-
-    def corrupt(call: Call) -> None:
-        for path in disk.contents():
-            if path.name.startswith("build-") and call.operation is Operation.OPEN_READ:
-                disk.on_call = lambda call: None
-                disk.flip(path, 500)
-
-    disk.on_call = corrupt
-    outcome = perform(job, disk, HERE)
-    assert isinstance(outcome, Failed)
-    assert disk.contents() == before
-
-
-def test_a_file_of_a_newer_version_is_a_failure_that_names_it(disk: SimulatedDisk) -> None:
-    job = jobs(disk)["scrub"]
-    path = HERE / file_name(Kind.TABLE, 2)
-    data = disk.contents()[path]
-    header = data[:8] + b"\0\x63" + data[10 : HEADER_BYTES - 8]
-    newer = header + xxh3_64_intdigest(header).to_bytes(8, "big") + data[HEADER_BYTES:]
-    disk.put(path, newer)
-    outcome = perform(job, disk, HERE)
-    assert isinstance(outcome, Failed)
-    assert path.name in outcome.reason
-    assert "upgrade" in outcome.reason
-
-
-# Throttle.
-
-
-def test_work_pauses_for_what_it_read_and_wrote(disk: SimulatedDisk) -> None:
-    now = 100.0
-
-    def pause(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
-    job = jobs(disk)["merge"]
-    throttle = Throttle(1000, clock=lambda: now, pause=pause)
-    outcome = built(run(task(job, bytes_per_second=1000), disk, HERE, salts(), throttle))
-    moved = outcome.read_bytes + outcome.written_bytes
-    assert now - 100.0 == pytest.approx(moved / 1000, abs=2 * BURST_SECONDS)
-
-
-def test_idle_time_is_not_saved_up() -> None:
-    now = 0.0
-    pauses: list[float] = []
-    throttle = Throttle(1000, clock=lambda: now, pause=pauses.append)
-    now = 60.0
-    throttle.spend(1000)
-    assert pauses == [pytest.approx(1.0 - BURST_SECONDS)]
-
-
-@pytest.mark.parametrize("name", ["flush", "merge", "scrub", "salvage"])
-def test_work_can_be_stopped_at_any_call(disk: SimulatedDisk, name: str) -> None:
-    job = jobs(disk)[name]
-    before = disk.contents()
-    for calls in range(1000):
-        left = calls
-
-        def pause(seconds: float) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Stopped("enough")
-
-        throttle = Throttle(0, clock=lambda: 0.0, pause=pause)
-        outcome = run(task(job), disk, HERE, salts(), throttle)
-        if isinstance(outcome, Built):
-            break
-        assert outcome == Failed("enough", full=False)
-        assert disk.contents() == before
-    assert 2 < calls < 999
-
-
-def test_leftovers_of_an_earlier_attempt_do_no_harm(disk: SimulatedDisk) -> None:
-    job = jobs(disk)["merge"]
-    disk.put(HERE / f"build-{TAG}-0000.tmp", b"the beginning of something")
-    found = rows_of(disk, HERE, perform(job, disk, HERE))
-    assert [row for part in found for row in part][:2] == [(b"a", b"2"), (b"b", None)]

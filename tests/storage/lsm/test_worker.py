@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +94,26 @@ def test_bytes_that_are_no_outcome_are_an_error(data: bytes) -> None:
     except ValueError:
         return
     assert isinstance(outcome, Built | Damaged | Failed)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [0, [[], -1, 0, []]],
+        [0, [[], True, 0, []]],
+        [0, [[], 1.0, 0, []]],
+        [0, [[], 0, 0]],
+        [0, [[], 0, 0, [], []]],
+        [3, [[], 0, 0, []]],
+        [-1, ["reason", False, False]],
+        [1, [b"file", 1, "reason"]],
+        [2, ["reason", 1, False]],
+        {},
+    ],
+)
+def test_what_is_nearly_an_outcome_is_an_error(content: object) -> None:
+    with pytest.raises(ValueError, match="not a"):
+        decode_outcome(cbor2.dumps(content))
 
 
 # The process.
