@@ -92,9 +92,13 @@ class TableBuilder:
         self._offset = 0
         self._closed = False
         self._file = files.open_append(path)
-        if self._file.size():
-            # What another attempt left behind.
-            self._file.truncate(0)
+        try:
+            if self._file.size():
+                # What another attempt left behind.
+                self._file.truncate(0)
+        except BaseException:
+            self.abandon()
+            raise
         self._append(encode_header(FileKind.TABLE, salt, 0))
 
     @property

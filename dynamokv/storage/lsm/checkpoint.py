@@ -64,7 +64,7 @@ def write_checkpoint(
 
 
 def _link(store: Store, directory: Path, kind: Kind, number: int, size_bytes: int) -> None:
-    source, target = store.path(kind, number), directory / file_name(kind, number)
+    source, target = store.folder.path(kind, number), directory / file_name(kind, number)
     try:
         store.files.link(source, target)
     except OSError as error:

@@ -84,7 +84,6 @@ class Chores:
         self._stop = stop
         self._lock = threading.Lock()
         self._damaged: dict[int, str] = {}
-        self._hopeless: set[int] = set()
         self._verified: dict[int, float] = {}
         self._opened_at = clock()
         self._failures = {"flush": 0, "merge": 0}
@@ -137,7 +136,7 @@ class Chores:
             if number in self._damaged:
                 return
             self._damaged[number] = reason
-        _logger.error("%s: %s", self._store.path(Kind.TABLE, number), reason)
+        _logger.error("%s: %s", self._store.folder.path(Kind.TABLE, number), reason)
 
     def merge_due(self) -> bool:
         """Whether ``merge_step`` would find something to do."""
@@ -165,7 +164,7 @@ class Chores:
         store = self._store
         tree = store.view.tree
         with self._lock:
-            damaged = [n for n in self._damaged if n not in self._hopeless]
+            damaged = list(self._damaged)
         for number in damaged:
             meta = next((meta for meta in tree.tables() if meta.number == number), None)
             if meta is not None:
@@ -197,10 +196,8 @@ class Chores:
             self._failed("merge", outcome)
             return False
         if isinstance(outcome, Damaged):
+            # Never of a salvage: that makes do with what is there.
             self.report_damage(outcome.number, outcome.reason)
-            if isinstance(job, Salvage):
-                # Not even that can be read. It stays, and every read in its range says so.
-                self._hopeless.add(outcome.number)
             return True
         self._succeeded("merge", outcome)
         if isinstance(job, Merge):

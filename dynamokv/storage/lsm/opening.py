@@ -29,7 +29,6 @@ from dynamokv.storage.lsm.names import (
     DAMAGED,
     TEMPORARY,
     Kind,
-    build_name,
     file_name,
     is_ours,
     parse_name,
@@ -57,13 +56,13 @@ class Opening:
 
     def __init__(self, store: Store, journal: Journal, salt: Callable[[], bytes]) -> None:
         self._store = store
+        self._folder = store.folder
         self._files = store.files
         self._directory = store.directory
         self._journal = journal
         self._log = journal.writer
         self._salt = salt
         self._names: list[str] = []
-        self._number = 1
         self.forgot = False
         self.bytes_cut = 0
         self.files_damaged = 0
@@ -76,6 +75,7 @@ class Opening:
             DiskFull, StorageError, OSError: as the disk says.
         """
         self._names = self._files.list_dir(self._directory)
+        self._refuse_foreign()
         manifest = recover_manifest(self._files, self._directory, self._names)
         tree = manifest.tree
         there = self._numbers(Kind.TABLE)
@@ -86,7 +86,7 @@ class Opening:
             faults.append(Fault(file_name(Kind.WAL, tree.log_number), 0, "it is missing"))
         if there and not manifest.number:
             faults.append(Fault(CURRENT, 0, "there are tables, and no manifest"))
-        self._number = max(tree.next_number, 1 + max(self._all_numbers(), default=0))
+        self._folder.next_number = max(tree.next_number, 1 + max(self._all_numbers(), default=0))
         missing = [meta for meta in tree.tables() if meta.number not in there]
         if faults or missing:
             tree = self._adopt_orphans(manifest, there, faults)
@@ -104,6 +104,14 @@ class Opening:
         self._store.manifest.keep_reserve()
 
     # Reading.
+
+    def _refuse_foreign(self) -> None:
+        """Others have a file of this name too, LevelDB and RocksDB among them."""
+        if CURRENT in self._names and not any(map(parse_name, self._names)):
+            raise StorageError(
+                f"{self._directory} holds a store of something else: give this one a directory of "
+                "its own"
+            )
 
     def _numbers(self, kind: Kind) -> list[int]:
         parsed = map(parse_name, self._names)
@@ -182,23 +190,18 @@ class Opening:
             *active.logs, last = logs.logs
             self._journal.go_on(last, logs.last_salt)
         else:
-            self._journal.begin(self._take_number())
+            self._journal.begin(self._folder.take_number())
         if manifest.number:
             self._store.manifest.go_on_in(
                 manifest.number, manifest.salt, manifest.size_bytes, manifest.sequence
             )
         else:
             self._begin_manifest(tree)
-        self._store.begin(tree, tables, active, self._number)
+        self._store.begin(tree, tables, active)
 
     def _begin_manifest(self, tree: Tree) -> None:
-        number = self._take_number()
-        self._store.manifest.begin(number, replace(tree, next_number=self._number))
-
-    def _take_number(self) -> int:
-        number = self._number
-        self._number += 1
-        return number
+        number = self._folder.take_number()
+        self._store.manifest.begin(number, replace(tree, next_number=self._folder.next_number))
 
     # Repairing.
 
@@ -225,12 +228,12 @@ class Opening:
         # newer than any table.
         sequences = [meta.last_sequence + 1 for meta in tree.tables()]
         self._log.sequence = max([logs.sequence, *sequences])
-        self._journal.begin(self._take_number())
+        self._journal.begin(self._folder.take_number())
         tree = tree.apply(Edit(log_number=self._log.number, sequence=self._log.sequence))
         self._begin_manifest(tree)
         names = {fault.file for fault in faults} - {CURRENT} | {error.file for error in damaged}
-        self._store.set_aside(sorted(names))
-        self._store.begin(self._settled(tree), tables, Memtable(), self._number)
+        self._folder.set_aside(sorted(names))
+        self._store.begin(self._settled(tree), tables, Memtable())
 
     def _flush(self, tree: Tree, tables: dict[int, Table], logs: FoundLogs) -> Tree:
         """The tree with a table of what the logs hold."""
@@ -240,7 +243,7 @@ class Opening:
         return self._add(tree, tables, 0, outcome, task.tag)
 
     def _settled(self, tree: Tree) -> Tree:
-        return replace(tree, next_number=self._number)
+        return replace(tree, next_number=self._folder.next_number)
 
     def _salvage(self, tree: Tree, tables: dict[int, Table], error: TableDamaged) -> Tree:
         """The tree with what is readable of a table in its place."""
@@ -270,13 +273,9 @@ class Opening:
             kind = DiskFull if outcome.full else StorageError
             raise kind(f"the store cannot be repaired: {outcome.reason}")
         assert isinstance(outcome, Built), outcome
-        for index, meta in enumerate(outcome.tables):
-            meta = replace(meta, number=self._take_number())
-            path = self._store.path(Kind.TABLE, meta.number)
-            self._files.replace(self._directory / build_name(tag, index), path)
+        for meta in self._folder.adopt(tag, outcome.tables):
             tree = tree.apply(Edit(added=((level, meta),)))
             tables[meta.number] = self._store.open_table(meta)
-        self._files.sync_dir(self._directory)
         return tree
 
     def _clean(self, tree: Tree) -> None:

@@ -109,7 +109,7 @@ class Pressure:
         journal.writer.sync()
         part = journal.part()
         try:
-            journal.begin(self._store.take_number())
+            journal.begin(self._store.folder.take_number())
         except OSError as error:
             refusal = storage_error("cannot begin a log", error)
             if journal.writer.size_bytes >= 2 * self._log_bytes:

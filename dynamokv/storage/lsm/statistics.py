@@ -68,7 +68,7 @@ def statistics(engine: LSMEngine) -> Mapping[str, Stat]:
         "filter_hit_rate": _rate(filter_negatives, filter_false),
         "stalls": engine.pressure.stalls,
         "stall_seconds": engine.pressure.stall_seconds,
-        "removal_failures": store.removal_failures,
+        "removal_failures": store.folder.removal_failures,
         "quarantined": [
             f"{lost.file}: {lost.start!r} to {lost.end!r}: {lost.reason}" for lost in view.lost
         ],

@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -28,10 +27,11 @@ from typing import Final
 from dynamokv.errors import CorruptionError, DiskFull, StorageError
 from dynamokv.ports import FileSystem
 from dynamokv.storage.lsm.cache import BlockCache, Cache, RowCache
+from dynamokv.storage.lsm.folder import Folder
 from dynamokv.storage.lsm.jobs import LogPart, Merge
 from dynamokv.storage.lsm.manifest import Manifest
 from dynamokv.storage.lsm.memtable import Memtable
-from dynamokv.storage.lsm.names import DAMAGED, Kind, build_name, file_name
+from dynamokv.storage.lsm.names import Kind, file_name
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.storage.lsm.record_writer import storage_error
 from dynamokv.storage.lsm.table import Table
@@ -51,6 +51,7 @@ class Store:
     """Tables, memtables, caches and the manifest of one directory.
 
     Attributes:
+        folder: names its files.
         view: the present state. Read it once, then use what you read.
         failure: why nothing changes any more, or ``None``.
     """
@@ -60,45 +61,29 @@ class Store:
     ) -> None:
         self.files = files
         self.directory = directory
+        self.folder = Folder(files, directory)
         self.options = options
         self.manifest = manifest
         self.rows: RowCache = Cache(options.cache_bytes // 2)
         self.blocks: BlockCache = Cache(options.cache_bytes // 2)
         self.lock = threading.Lock()
-        self.removal_failures = 0
         self.failure: str | None = None
         self.failed: Callable[[str], object] = lambda reason: None
         """Called once with the reason when the manifest can no longer be trusted."""
-        self._next_number = 1
         self._merging_drops: list[Range] = []
         self.view = View(Memtable(), (), Tree(), {})
 
     # Opening.
 
-    def begin(self, tree: Tree, tables: dict[int, Table], active: Memtable, number: int) -> None:
-        """Take over what an opening found. ``number``: the next free one."""
-        self._next_number = number
+    def begin(self, tree: Tree, tables: dict[int, Table], active: Memtable) -> None:
+        """Take over what an opening found."""
         self.view = View(active, (), tree, tables)
         self._share_memory(tree)
 
     def open_table(self, meta: TableMeta) -> Table:
         """Raises ``TableDamaged``."""
-        path = self.path(Kind.TABLE, meta.number)
+        path = self.folder.path(Kind.TABLE, meta.number)
         return Table(self.files, path, meta, blocks=self.blocks)
-
-    def path(self, kind: Kind, number: int) -> Path:
-        """Of a numbered file."""
-        return self.directory / file_name(kind, number)
-
-    def take_number(self) -> int:
-        """A number that no file has."""
-        with self.lock:
-            return self._take_number()
-
-    def _take_number(self) -> int:
-        number = self._next_number
-        self._next_number += 1
-        return number
 
     # Steps.
 
@@ -120,7 +105,7 @@ class Store:
         last = memtable.logs[-1]
         self._refresh_cached(memtable)
         with self.lock:
-            added = self._adopt_built(tag, built)
+            added = self.folder.adopt(tag, built)
             edit = Edit(
                 added=tuple((0, meta) for meta in added),
                 log_number=last.number + 1,
@@ -128,7 +113,7 @@ class Store:
             )
             assert self.view.frozen[-1] is memtable
             self._install(edit, self.view.frozen[:-1])
-        self._remove([self.path(Kind.WAL, part.number) for part in memtable.logs])
+        self.folder.remove([self.folder.path(Kind.WAL, part.number) for part in memtable.logs])
 
     def begin_merge(self) -> None:
         """From here on, what is dropped counts for the merge under way as well."""
@@ -143,14 +128,14 @@ class Store:
             late = tuple(self._merging_drops)
             added = [
                 replace(meta, dropped=(*meta.dropped, *late))
-                for meta in self._adopt_built(tag, built)
+                for meta in self.folder.adopt(tag, built)
             ]
             edit = Edit(
                 removed=tuple(sorted(inputs & known)),
                 added=tuple((merge.level, meta) for meta in added),
             )
             self._install(edit, self.view.frozen)
-        self._remove([self.path(Kind.TABLE, number) for number in inputs & known])
+        self.folder.remove([self.folder.path(Kind.TABLE, number) for number in inputs & known])
 
     def install_salvage(
         self, table: TableMeta, tag: str, built: Sequence[TableMeta], lost: Sequence[Lost]
@@ -160,7 +145,7 @@ class Store:
             level = level_of(self.view.tree, table.number)
             if level is None:
                 return
-            added = self._adopt_built(tag, built)
+            added = self.folder.adopt(tag, built)
             late = tuple(self._merging_drops)
             edit = Edit(
                 removed=(table.number,),
@@ -170,7 +155,7 @@ class Store:
                 lost=tuple(lost),
             )
             self._install(edit, self.view.frozen)
-        self.set_aside([file_name(Kind.TABLE, table.number)])
+        self.folder.set_aside([file_name(Kind.TABLE, table.number)])
 
     def install_edit(self, edit: Edit) -> None:
         """Tables that move, or ranges that are healed. Raises as above."""
@@ -204,7 +189,7 @@ class Store:
                     self.view.frozen,
                 )
             self.rows.clear()
-        self._remove([self.path(Kind.TABLE, number) for number in gone])
+        self.folder.remove([self.folder.path(Kind.TABLE, number) for number in gone])
 
     def tidy_manifest(self) -> None:
         """Have room in reserve, and when the manifest has grown, begin a new one with the tree in
@@ -217,8 +202,8 @@ class Store:
             self.manifest.keep_reserve()
             if not self.manifest.wants_rewrite:
                 return
-            number = self._take_number()
-            tree = replace(self.view.tree, next_number=self._next_number)
+            number = self.folder.take_number()
+            tree = replace(self.view.tree, next_number=self.folder.next_number)
             try:
                 self.manifest.begin(number, tree)
             except OSError as error:
@@ -230,7 +215,7 @@ class Store:
     def _install(self, edit: Edit, frozen: tuple[Memtable, ...]) -> None:
         """Make an edit durable, then visible. The lock is held."""
         view = self.view
-        edit = replace(edit, next_number=self._next_number)
+        edit = replace(edit, next_number=self.folder.next_number)
         tree = view.tree.apply(edit)
         new = [meta.number for _, meta in edit.added if meta.number not in view.tables]
         try:
@@ -238,7 +223,7 @@ class Store:
             self.manifest.append(edit)
         except (DiskFull, CorruptionError, OSError) as error:
             # The edit was not made, so nothing refers to them.
-            self._remove(self.path(Kind.TABLE, number) for number in new)
+            self.folder.remove(self.folder.path(Kind.TABLE, number) for number in new)
             if isinstance(error, OSError):
                 raise storage_error(f"cannot open a table in {self.directory}", error) from error
             raise
@@ -260,22 +245,6 @@ class Store:
     def _fail(self, error: StorageError) -> None:
         self.failure = str(error)
         self.failed(self.failure)
-
-    def _adopt_built(self, tag: str, built: Sequence[TableMeta]) -> list[TableMeta]:
-        """Give finished tables their numbers and names, durably. The lock is held."""
-        numbered: list[TableMeta] = []
-        try:
-            for index, meta in enumerate(built):
-                numbered.append(replace(meta, number=self._take_number()))
-                temporary = self.directory / build_name(tag, index)
-                self.files.replace(temporary, self.path(Kind.TABLE, numbered[-1].number))
-            if numbered:
-                self.files.sync_dir(self.directory)
-        except OSError as error:
-            self._remove(self.path(Kind.TABLE, meta.number) for meta in numbered)
-            self._remove(self.directory / build_name(tag, index) for index in range(len(built)))
-            raise storage_error(f"cannot name a table in {self.directory}", error) from error
-        return numbered
 
     def _refresh_cached(self, memtable: Memtable) -> None:
         """A memtable hides the cache, and is about to go: what it holds is the newest now."""
@@ -309,25 +278,6 @@ class Store:
             self.view = View(Memtable(), (), Tree(), {})
             self.rows.clear()
             self.blocks.clear()
-
-    # Files that are no longer needed.
-
-    def _remove(self, paths: Iterable[Path]) -> None:
-        """A file that stays costs space only, and the next opening tries again."""
-        for path in paths:
-            try:
-                self.files.remove(path)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                self.removal_failures += 1
-                _logger.warning("%s cannot be deleted: %s", path, error)
-
-    def set_aside(self, names: Iterable[str]) -> None:
-        """Keep damaged files for inspection, under a name that nothing reads."""
-        for name in names:
-            with suppress(OSError):
-                self.files.replace(self.directory / name, self.directory / (name + DAMAGED))
 
 
 def level_of(tree: Tree, number: int) -> int | None:

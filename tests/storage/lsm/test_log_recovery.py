@@ -143,7 +143,7 @@ def test_a_log_that_is_not_the_last_has_no_torn_tail() -> None:
         engine = open_store(disk)
         assert engine.forgot
         assert engine.stats()["bytes_cut"] == 0
-        assert engine.stats()["files_damaged"] > 0
+        assert engine.files_damaged
         rows = replay(BATCHES[: sum(end <= size for end in ends)] + BATCHES[2:])
         assert rows_of(engine) == rows
         engine.close()
