@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from dynamokv.errors import StorageError
-from dynamokv.storage.log import LogEngine
+from dynamokv.storage.lsm import engine as lsm_engine
+from dynamokv.storage.lsm.engine import LSMEngine
+from dynamokv.storage.lsm.options import Compaction, LSMOptions
 from dynamokv.storage.memory import MemoryEngine
 from tests.storage.conformance import DurableConformance, EngineConformance, OpenEngine
+
+TINY: Final = LSMOptions(
+    block_bytes=256,
+    memtable_bytes=10_000,
+    cache_bytes=10_000,
+    merge_tables=2,
+    table_bytes=5_000,
+    level_bytes=20_000,
+    level_ratio=4,
+)
+"""So small that most tests flush and merge."""
 
 
 class TestMemory(EngineConformance):
@@ -25,19 +39,37 @@ class TestMemory(EngineConformance):
         assert not (tmp_path / "copy").exists()
 
 
-class TestLog(DurableConformance):
-    counts_rows = True
+class TestLSM(DurableConformance):
+    @pytest.fixture
+    def open_engine(self) -> OpenEngine:
+        return LSMEngine
+
+
+class TestLSMTiny(DurableConformance):
+    """Flushes and merges within ``apply``."""
 
     @pytest.fixture
     def open_engine(self) -> OpenEngine:
-        return lambda directory: LogEngine(directory, log_bytes_max=1 << 30)
+        return lambda directory: LSMEngine(directory, TINY, background=False)
 
 
-class TestLogThatRotates(DurableConformance):
-    """The same with snapshots at every turn, in their thread."""
-
-    counts_rows = True
+class TestLSMTinyInTheBackground(DurableConformance):
+    """The same in threads, and where there is a little to do in child processes."""
 
     @pytest.fixture
+    def open_engine(self, monkeypatch: pytest.MonkeyPatch) -> OpenEngine:
+        monkeypatch.setattr(lsm_engine, "CHILD_BYTES_MIN", 50_000)
+        return lambda directory: LSMEngine(directory, TINY)
+
+
+class TestLSMTinySizeTiered(DurableConformance):
+    @pytest.fixture
     def open_engine(self) -> OpenEngine:
-        return lambda directory: LogEngine(directory, log_bytes_max=500)
+        options = LSMOptions(
+            block_bytes=256,
+            memtable_bytes=10_000,
+            merge_tables=2,
+            compaction=Compaction.SIZE_TIERED,
+            bloom_bits=0,
+        )
+        return lambda directory: LSMEngine(directory, options, background=False)

@@ -68,13 +68,13 @@ class Manifest:
         """
         path = self._directory / file_name(Kind.MANIFEST, number)
         file = self._files.open_append(path)
+        self.writer.sequence = sequence
+        self.writer.go_on_in(file, number, salt, size_bytes)
         if file.size() > size_bytes:
             file.truncate(size_bytes)
         # Also without a cut: a killed process may have left edits in the kernel's memory only.
         file.sync()
         self._files.sync_dir(self._directory)
-        self.writer.sequence = sequence
-        self.writer.go_on_in(file, number, salt, size_bytes)
         self._rewrite_above = max(self._bytes_max, 2 * size_bytes)
 
     def begin(self, number: int, tree: Tree) -> None:

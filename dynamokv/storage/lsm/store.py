@@ -243,7 +243,7 @@ class Store:
         return tables
 
     def _fail(self, error: StorageError) -> None:
-        self.failure = str(error)
+        self.failure = f"the manifest failed: {self.manifest.writer.failure or error}"
         self.failed(self.failure)
 
     def _refresh_cached(self, memtable: Memtable) -> None:

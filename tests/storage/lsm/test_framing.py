@@ -132,7 +132,7 @@ def test_a_flipped_bit_costs_the_record_that_it_is_in() -> None:
             assert [x.payload for x in found if isinstance(x, Record)] == others
 
 
-@pytest.mark.parametrize("first", [1, 1 << 32, (1 << 32) - 2, (1 << 40) + 3])
+@pytest.mark.parametrize("first", [1, 1 << 32, (1 << 32) - 1, (1 << 40) + 3])
 def test_records_behind_damage_are_found_at_any_sequence(first: int) -> None:
     data = file_of(PAYLOADS, first)
     assert payloads_in(flipped(data, HEADER_BYTES * 8), first) == PAYLOADS[1:]
@@ -160,6 +160,11 @@ def test_records_within_a_payload_are_none() -> None:
 def test_a_length_that_cannot_be_is_not_believed(length: int) -> None:
     data = file_of([]) + bytes(8) + length.to_bytes(4, "big") + b"\x01" + bytes(8)
     assert found_in(data) == [Damage(HEADER_BYTES, len(data))]
+
+
+def test_a_length_above_the_limit_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(framing, "PAYLOAD_BYTES_MAX", 59)
+    assert payloads_in(file_of(PAYLOADS)) == [b"first", b"", b"\x01" * 30]
 
 
 def test_a_record_of_an_unknown_type_is_none() -> None:

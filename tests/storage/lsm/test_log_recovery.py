@@ -211,7 +211,9 @@ def test_a_repeated_record_is_not_replayed(again: bytes | None) -> None:
 @pytest.mark.parametrize("payload", [b"", b"\x00\x00\x00\x02\x00\x01a", bytes(4) + b"more"])
 def test_a_poison_record_costs_itself_only(payload: bytes) -> None:
     """A sound checksum over bytes that are no batch: some version had a bug."""
-    poison = record(DATA, 6, payload) + record(DATA, 7, b"", RecordType.EDIT)
+    poison = record(DATA, 6, payload) + record(
+        DATA, 7, encode_batch([(b"y", b"1")]), RecordType.EDIT
+    )
     good = record(DATA, 8, encode_batch([(b"z", b"1")]))
     disk = with_log(DATA + poison + good)
     engine = open_store(disk)
@@ -285,6 +287,19 @@ def test_a_log_that_may_not_be_read_is_left_alone() -> None:
     with pytest.raises(StorageError, match="Permission denied"):
         open_store(disk)
     assert listing(disk) == listing(ONE_LOG)
+
+
+def test_a_gap_shows_before_a_log_without_records() -> None:
+    disk = two_logs()
+    first, last = names_of(disk, "wal")
+    disk.cut(STORE / first, records(listing(disk)[first])[0].end)
+    disk.cut(STORE / last, HEADER_BYTES)
+    engine = open_store(disk)
+    assert engine.forgot
+    assert engine.stats()["files_damaged"] == 1
+    assert rows_of(engine) == replay(BATCHES[:1])
+    engine.close()
+    check_clean(disk, replay(BATCHES[:1]))
 
 
 def test_what_an_opening_showed_survives_a_power_cut() -> None:

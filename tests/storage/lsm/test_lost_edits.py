@@ -5,13 +5,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.names import CURRENT
 from dynamokv.testing.disk import SimulatedDisk
-from tests.storage.lsm.stores import copy_of, listing, names_of, records, rows_of
+from tests.storage.lsm.stores import (
+    TINY,
+    copy_of,
+    listing,
+    names_of,
+    open_store,
+    records,
+    rows_of,
+)
 from tests.storage.lsm.story import (
     check_files,
     check_repaired,
@@ -159,13 +168,17 @@ def test_what_is_written_after_a_repair_is_newer_than_all_tables() -> None:
     for begin in (CURRENT, "manifest", "wal"):
         for name in names_of(disk, begin):
             disk.lose(STORE / name)
-    engine = opened(disk)
+    unmerged = replace(TINY, merge_tables=50, slow_tables=60, stop_tables=70)
+    engine = open_store(disk, unmerged)
+    assert engine.forgot
+    check_explained(engine)
+    assert engine.stats()["level_0_tables"] == engine.stats()["tables"]
     for key in story().ever:
         engine.apply([(key, b"new" * 20)], sync=True)
     assert engine.chores.counters["flushes"] > 1
     assert rows_of(engine) == dict.fromkeys(story().ever, b"new" * 20)
     engine.close()
-    engine = opened(disk)
+    engine = open_store(disk, unmerged)
     assert rows_of(engine) == dict.fromkeys(story().ever, b"new" * 20)
 
 
