@@ -50,6 +50,9 @@ class RealFiles:
         for directory in reversed(missing):
             directory.mkdir(exist_ok=True)
             self.sync_dir(directory.parent)
+        if not missing:
+            # Whoever made it may have been killed before this.
+            self.sync_dir(path.parent)
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 

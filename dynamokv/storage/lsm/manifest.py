@@ -137,7 +137,7 @@ class Manifest:
         try:
             self.writer.append(payload)
         except DiskFull:
-            if not self._spend_reserve():
+            if not self.spend_reserve():
                 raise
             self.writer.append(payload)
         self.writer.sync()
@@ -154,7 +154,8 @@ class Manifest:
             if error.errno not in FULL:
                 _logger.warning("%s: no space kept in reserve: %s", self._directory, error)
 
-    def _spend_reserve(self) -> bool:
+    def spend_reserve(self) -> bool:
+        """Make room with the reserve; False when it is spent already."""
         self._has_reserve = False
         try:
             self._files.remove(self._directory / RESERVE)

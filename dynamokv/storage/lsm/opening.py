@@ -4,9 +4,12 @@ Knows: what the files have to add up to, and the order of steps that repairs the
 how a manifest, a log or a table is read.
 
 - Reading comes first, all of it; an opening that refuses has changed nothing.
-- Where everything fits, the store goes on in its log and its manifest.
-- Where it does not, the rows that can be read go into new files, a new manifest refers to them, and
-  only then are the damaged ones set aside. A crash in between begins again from the same files.
+- The rows of the logs go into a new table, a new manifest refers to it, and only then are the old
+  files deleted, and damaged ones set aside. A crash in between begins again from the same files.
+- Nothing that was read is appended to. After a failed sync the kernel shows what the disk does not
+  have (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), and a
+  second sync of it says yes: what is to be durable is written anew.
+- Only where the disk is too full for a table, the store goes on in its log, so that it can be read.
 - Nothing local can keep a store from opening, except a full disk, a lock, and a newer version.
 """
 
@@ -19,7 +22,7 @@ from typing import Final
 
 from dynamokv.errors import DiskFull, StorageError
 from dynamokv.storage.lsm.faults import Fault
-from dynamokv.storage.lsm.jobs import Built, Damaged, Failed, Flush, Format, Outcome, Salvage, Task
+from dynamokv.storage.lsm.jobs import Built, Failed, Flush, Format, Outcome, Salvage, Task
 from dynamokv.storage.lsm.journal import Journal
 from dynamokv.storage.lsm.log_recovery import FoundLogs, recover_logs
 from dynamokv.storage.lsm.manifest_recovery import FoundManifest, recover_manifest
@@ -34,9 +37,10 @@ from dynamokv.storage.lsm.names import (
     parse_name,
 )
 from dynamokv.storage.lsm.orphans import Orphan, adopt, describe
+from dynamokv.storage.lsm.record_writer import FULL
 from dynamokv.storage.lsm.store import Store, level_of
 from dynamokv.storage.lsm.table import Table, TableDamaged
-from dynamokv.storage.lsm.tree import Edit, Lost, TableMeta, Tree
+from dynamokv.storage.lsm.tree import Edit, Lost, TableMeta, Tree, heal_written
 from dynamokv.storage.lsm.work import run, write_memtable
 
 FAULTS_LOGGED_MAX: Final = 20
@@ -96,10 +100,22 @@ class Opening:
         self.files_damaged = len({fault.file for fault in faults}) + len(missing) + len(damaged)
         self.forgot = bool(self.files_damaged or logs.cut_bytes or tree.lost)
         self._report(faults, missing, damaged, logs)
-        if faults or missing or damaged:
-            self._repair(tree, tables, missing, damaged, logs, faults)
-        else:
+        for meta in missing:
+            name = file_name(Kind.TABLE, meta.number)
+            lost = Lost(name, meta.first_key, meta.last_key + b"\0", "it is missing")
+            tree = tree.apply(Edit(removed=(meta.number,), lost=(lost,)))
+        for error in damaged:
+            tree = self._salvage(tree, tables, error)
+        try:
+            tree = self._flush(tree, tables, logs)
+        except DiskFull:
+            if self.files_damaged:
+                raise
             self._go_on(tree, tables, manifest, logs)
+        else:
+            self._begin_anew(tree, tables, logs)
+            names = {fault.file for fault in faults} | {error.file for error in damaged}
+            self._folder.set_aside(sorted(names - {CURRENT}))
         self._clean(self._store.view.tree)
         self._store.manifest.keep_reserve()
 
@@ -179,71 +195,56 @@ class Opening:
         if len(lines) > FAULTS_LOGGED_MAX:
             _logger.warning("%s: %d faults in all", self._directory, len(lines))
 
-    # Going on.
-
-    def _go_on(
-        self, tree: Tree, tables: dict[int, Table], manifest: FoundManifest, logs: FoundLogs
-    ) -> None:
-        active = Memtable(logs.rows)
-        self._log.sequence = logs.sequence
-        if logs.logs:
-            *active.logs, last = logs.logs
-            self._journal.go_on(last, logs.last_salt)
-        else:
-            self._journal.begin(self._folder.take_number())
-        if manifest.number:
-            self._store.manifest.go_on_in(
-                manifest.number, manifest.salt, manifest.size_bytes, manifest.sequence
-            )
-        else:
-            self._begin_manifest(tree)
-        self._store.begin(tree, tables, active)
-
-    def _begin_manifest(self, tree: Tree) -> None:
-        number = self._folder.take_number()
-        self._store.manifest.begin(number, replace(tree, next_number=self._folder.next_number))
-
-    # Repairing.
-
-    def _repair(
-        self,
-        tree: Tree,
-        tables: dict[int, Table],
-        missing: list[TableMeta],
-        damaged: list[TableDamaged],
-        logs: FoundLogs,
-        faults: list[Fault],
-    ) -> None:
-        """Everything that is readable into new files, and a new manifest that says so."""
-        lost = [
-            Lost(file_name(Kind.TABLE, m.number), m.first_key, m.last_key + b"\0", "it is missing")
-            for m in missing
-        ]
-        tree = tree.apply(Edit(removed=tuple(meta.number for meta in missing), lost=tuple(lost)))
-        for error in damaged:
-            tree = self._salvage(tree, tables, error)
-        if logs.rows:
-            tree = self._flush(tree, tables, logs)
-        # Above all that there is, also where the logs are lost: what is written from here on is
-        # newer than any table.
-        sequences = [meta.last_sequence + 1 for meta in tree.tables()]
-        self._log.sequence = max([logs.sequence, *sequences])
-        self._journal.begin(self._folder.take_number())
-        tree = tree.apply(Edit(log_number=self._log.number, sequence=self._log.sequence))
-        self._begin_manifest(tree)
-        names = {fault.file for fault in faults} - {CURRENT} | {error.file for error in damaged}
-        self._folder.set_aside(sorted(names))
-        self._store.begin(self._settled(tree), tables, Memtable())
+    # Writing.
 
     def _flush(self, tree: Tree, tables: dict[int, Table], logs: FoundLogs) -> Tree:
         """The tree with a table of what the logs hold."""
+        if not logs.rows:
+            return tree
         task = self._task(Flush(()))
+        tree = tree.apply(heal_written(tree, Memtable(logs.rows)))
         where = self._files, self._directory, logs.rows
         outcome = write_memtable(task, *where, tree.sequence, logs.sequence, self._salt)
         return self._add(tree, tables, 0, outcome, task.tag)
 
-    def _settled(self, tree: Tree) -> Tree:
-        return replace(tree, next_number=self._folder.next_number)
+    def _begin_anew(self, tree: Tree, tables: dict[int, Table], logs: FoundLogs) -> None:
+        """A new log, and a new manifest that says what there is."""
+        # Above all that there is, also where the logs are lost: what is written from here on is
+        # newer than any table.
+        sequences = [meta.last_sequence + 1 for meta in tree.tables()]
+        self._log.sequence = max([logs.sequence, *sequences])
+        self._begin_log()
+        tree = tree.apply(Edit(log_number=self._log.number, sequence=self._log.sequence))
+        number = self._folder.take_number()
+        tree = replace(tree, next_number=self._folder.next_number)
+        self._with_reserve(lambda: self._store.manifest.begin(number, tree))
+        self._store.begin(tree, tables, Memtable())
+
+    def _go_on(
+        self, tree: Tree, tables: dict[int, Table], manifest: FoundManifest, logs: FoundLogs
+    ) -> None:
+        """Append to the log and the manifest that were found."""
+        active = Memtable(logs.rows)
+        self._log.sequence = logs.sequence
+        *active.logs, last = logs.logs
+        self._journal.go_on(last, logs.last_salt)
+        self._store.manifest.go_on_in(
+            manifest.number, manifest.salt, manifest.size_bytes, manifest.sequence
+        )
+        self._store.begin(tree, tables, active)
+
+    def _begin_log(self) -> None:
+        number = self._folder.take_number()
+        self._with_reserve(lambda: self._journal.begin(number))
+
+    def _with_reserve(self, write: Callable[[], None]) -> None:
+        """Write a small file, also on a full disk."""
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in FULL or not self._store.manifest.spend_reserve():
+                raise
+            write()
 
     def _salvage(self, tree: Tree, tables: dict[int, Table], error: TableDamaged) -> Tree:
         """The tree with what is readable of a table in its place."""
@@ -252,10 +253,6 @@ class Opening:
         meta = next(meta for meta in tree.levels[level] if meta.number == error.number)
         task = self._task(Salvage(meta))
         outcome = run(task, self._files, self._directory, self._salt)
-        if isinstance(outcome, Damaged):
-            # Not even that much can be read.
-            everything = Lost(error.file, meta.first_key, meta.last_key + b"\0", outcome.reason)
-            outcome = Built((), 0, 0, (everything,))
         if isinstance(outcome, Built):
             tree = tree.apply(Edit(removed=(error.number,), lost=outcome.lost))
         return self._add(tree, tables, level, outcome, task.tag)

@@ -35,7 +35,7 @@ from dynamokv.storage.lsm.names import Kind, file_name
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.storage.lsm.record_writer import storage_error
 from dynamokv.storage.lsm.table import Table
-from dynamokv.storage.lsm.tree import Edit, Lost, Range, TableMeta, Tree
+from dynamokv.storage.lsm.tree import Edit, Lost, Range, TableMeta, Tree, heal_written
 from dynamokv.storage.lsm.view import View
 
 INDEX_ENTRY_BYTES: Final = 100
@@ -106,7 +106,8 @@ class Store:
         self._refresh_cached(memtable)
         with self.lock:
             added = self.folder.adopt(tag, built)
-            edit = Edit(
+            edit = replace(
+                heal_written(self.view.tree, memtable),
                 added=tuple((0, meta) for meta in added),
                 log_number=last.number + 1,
                 sequence=last.end_sequence,

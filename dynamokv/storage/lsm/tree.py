@@ -14,15 +14,30 @@ Invariants of a ``Tree``:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
+
+from dynamokv.ports import Row
 
 Range: TypeAlias = tuple[bytes, bytes]
 """Keys with start <= key < end."""
 
 LEVELS: Final = 7
 """Level 0 and six below: at a ratio of 10, more than any disk holds."""
+
+
+LOST_MAX: Final = 1000
+"""Ranges that are kept apart. With more, a written key stays with the range around it until that is
+healed."""
+
+
+class Memtable(Protocol):
+    """As much of one as is needed here."""
+
+    def between(self, start: bytes, end: bytes) -> Sequence[Row]:
+        """Rows with start <= key < end, in order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +146,21 @@ class Tree:
     def tables(self) -> list[TableMeta]:
         """All of them, in the order in which a key is looked for."""
         return [table for level in self.levels for table in level]
+
+
+def heal_written(tree: Tree, memtable: Memtable) -> Edit:
+    """What a memtable that becomes a table mends: a key that was written since is lost no longer,
+    whatever older tables have of it. The ranges around it remain."""
+    healed: list[Range] = []
+    lost: list[Lost] = []
+    for whole in tree.lost:
+        keys = [key for key, _ in memtable.between(whole.start, whole.end)]
+        if keys and len(tree.lost) + len(lost) + len(keys) <= LOST_MAX:
+            healed.append((whole.start, whole.end))
+            starts = [whole.start, *(key + b"\0" for key in keys)]
+            pieces = zip(starts, [*keys, whole.end], strict=True)
+            lost += [replace(whole, start=a, end=b) for a, b in pieces if a < b]
+    return Edit(healed=tuple(healed), lost=tuple(lost))
 
 
 def overlapping(tables: Iterable[TableMeta], first: bytes, last: bytes) -> tuple[TableMeta, ...]:

@@ -16,10 +16,10 @@ from dynamokv.storage.lsm.framing import (
     encode_header,
 )
 from dynamokv.storage.lsm.opening import FAULTS_LOGGED_MAX
-from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.testing.disk import SimulatedDisk
 from dynamokv.testing.disk_faults import Fault, Operation
 from dynamokv.testing.disk_loss import PowerCut
+from tests.storage.lsm.job_files import write_log
 from tests.storage.lsm.stores import (
     BATCHES,
     WAL,
@@ -48,18 +48,13 @@ def with_log(data: bytes) -> SimulatedDisk:
 
 
 def two_logs() -> SimulatedDisk:
-    """Two batches in one log and three in the next; there was no room to make a table of them."""
-    disk = SimulatedDisk()
-    engine = open_store(disk, LSMOptions(memtable_bytes=600))
-    disk.faults = [Fault(operations=[Operation.APPEND], name="build")]
-    for batch in BATCHES[:3]:
-        engine.apply(batch, sync=True)
-    engine.close()
-    engine = open_store(disk)
-    for batch in BATCHES[3:]:
-        engine.apply(batch, sync=True)
-    engine.close()
-    return copy_of(disk)
+    """Two batches in one log and three in the next, none of them in a table yet."""
+    disk = closed_store([])
+    disk.lose(STORE / WAL)
+    write_log(disk, STORE, 1, 1, BATCHES[:2])
+    write_log(disk, STORE, 3, 3, BATCHES[2:])
+    disk.sync_dir(STORE)
+    return disk
 
 
 def test_the_samples_are_what_the_tests_need() -> None:
@@ -92,8 +87,9 @@ def test_a_tail_of_zeros_is_cut() -> None:
     engine = open_store(disk)
     assert engine.forgot
     assert engine.stats()["bytes_cut"] == 5000
+    assert rows_of(engine) == replay(BATCHES)
     engine.close()
-    assert listing(disk)[WAL] == DATA
+    check_clean(disk, replay(BATCHES))
 
 
 def test_every_flipped_bit() -> None:

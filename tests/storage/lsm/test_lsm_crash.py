@@ -17,7 +17,7 @@ from dynamokv.storage.lsm.manifest import RESERVE_BYTES
 from dynamokv.storage.lsm.options import Compaction, LSMOptions
 from dynamokv.testing.disk import SimulatedDisk
 from tests.storage.faulty import NoLock
-from tests.storage.lsm.crashing import Broken, Campaign
+from tests.storage.lsm.crashing import Campaign
 from tests.storage.lsm.damaging import (
     cuts,
     damage_everywhere,
@@ -112,9 +112,6 @@ def test_a_failure_of_every_call(options: str) -> None:
     assert report.failures > 20
 
 
-@pytest.mark.xfail(
-    strict=True, raises=Broken, reason="an opening believes what the kernel shows it"
-)
 @pytest.mark.parametrize("options", OPTIONS)
 def test_what_a_failed_sync_dropped_and_the_kernel_still_shows(options: str) -> None:
     assert fail_everywhere(script(3, 14, options=options), shown=True).failures > 10
