@@ -132,6 +132,8 @@ class RealAppendFile:
     def append(self, data: bytes) -> None:
         """Write all of it. A short write goes on with the rest, and then the kernel says why."""
         written = os.write(self._descriptor, data)
+        if written == len(data):
+            return
         rest = memoryview(data)[written:]
         while rest:
             if not written:

@@ -15,17 +15,15 @@ from dynamokv.ports import AppendFile, FileSystem
 from dynamokv.storage.files import LOCK_NAME, DirectoryLock, RealFiles
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.options import LSMOptions
-from tests.storage.faulty import FakeDisk, FakeFile, Inode
+from dynamokv.testing.disk import SimulatedDisk
 
 
-def test_real_and_fake_meet_the_port(tmp_path: Path) -> None:
-    systems: list[FileSystem] = [RealFiles(), FakeDisk()]
-    assert len(systems) == 2
-    files: list[AppendFile] = [
-        RealFiles().open_append(tmp_path / "file"),
-        FakeFile(FakeDisk(), tmp_path, Inode()),
-    ]
-    for file in files:
+def test_real_and_simulated_meet_the_port(tmp_path: Path) -> None:
+    simulated = SimulatedDisk()
+    simulated.make_dir(tmp_path)
+    systems: list[FileSystem] = [RealFiles(), simulated]
+    for files in systems:
+        file: AppendFile = files.open_append(tmp_path / "file")
         file.append(b"abc")
         file.append(b"")
         file.truncate(2)
@@ -33,7 +31,7 @@ def test_real_and_fake_meet_the_port(tmp_path: Path) -> None:
         file.sync()
         assert file.size() == 7
         file.close()
-    assert RealFiles().read(tmp_path / "file") == b"abddddd"
+        assert files.read(tmp_path / "file") == b"abddddd"
 
 
 def test_files_come_and_go(tmp_path: Path) -> None:
@@ -168,7 +166,11 @@ def test_a_directory_that_cannot_be_written_is_refused(
 ) -> None:
     """Tests may run as root, whom no permission stops, so the call itself is replaced."""
 
+    real = os.open
+
     def refuse(path: Path, flags: int, mode: int = 0) -> int:
+        if not flags & os.O_CREAT:
+            return real(path, flags, mode)
         raise OSError(number, os.strerror(number), str(path))
 
     monkeypatch.setattr(os, "open", refuse)

@@ -33,6 +33,7 @@ from dynamokv.storage.lsm.jobs import (
 )
 from dynamokv.storage.lsm.memtable import Memtable
 from dynamokv.storage.lsm.names import Kind, file_name
+from dynamokv.storage.lsm.options import Compression
 from dynamokv.storage.lsm.pick import pick
 from dynamokv.storage.lsm.store import Store
 from dynamokv.storage.lsm.tree import Edit, Lost, TableMeta
@@ -226,12 +227,14 @@ class Chores:
     def _task(self, job: Job) -> Task:
         options = self._store.options
         hurried = len(self._store.view.tree.levels[0]) >= options.slow_tables
-        free = isinstance(job, Flush) or hurried
+        flush = isinstance(job, Flush)
+        # A table of level 0 is merged soon, and writers may be waiting for it.
+        compression = Compression.NONE if flush else options.compression
         return Task(
             job,
             self._tag(),
-            Format(options.block_bytes, options.compression, options.bloom_bits),
-            0 if free else options.merge_bytes_per_second,
+            Format(options.block_bytes, compression, options.bloom_bits),
+            0 if flush or hurried else options.merge_bytes_per_second,
         )
 
     def _succeeded(self, kind: str, outcome: Built) -> None:

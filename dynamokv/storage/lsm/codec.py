@@ -45,6 +45,10 @@ class _Contexts(local):
 
 _contexts = _Contexts()
 
+# Plain numbers: comparing with a member of an enumeration takes three times as long.
+_RAW: Final = int(Codec.RAW)
+_ZSTD: Final = int(Codec.ZSTD)
+
 
 def compress(raw: bytes, compression: Compression) -> tuple[Codec, bytes]:
     """What to store, and how."""
@@ -55,17 +59,17 @@ def compress(raw: bytes, compression: Compression) -> tuple[Codec, bytes]:
     return Codec.RAW, raw
 
 
-def decompress(stored: memoryview, codec: int) -> bytes:
+def decompress(stored: bytes, codec: int) -> bytes:
     """What was stored.
 
     Raises:
         CorruptionError: the codec is unknown, or these are not its bytes.
     """
-    if codec == Codec.ZSTD:
+    if codec == _ZSTD:
         try:
             return _contexts.decompress(stored)
         except ZstdError as error:
             raise CorruptionError(f"zstd cannot read it: {error}") from error
-    if codec == Codec.RAW:
-        return bytes(stored)
+    if codec == _RAW:
+        return stored
     raise CorruptionError(f"codec {codec} is unknown")

@@ -185,6 +185,8 @@ class LSMEngine:
             raise self._was_closed()
         if view.lost:
             view.check_lost(key, key + b"\0")
+        blocks = self.store.blocks
+        hits = blocks.hits
         try:
             value = view.find(key, key_hash(key))
         except TableDamaged as error:
@@ -194,7 +196,10 @@ class LSMEngine:
             raise storage_error(f"cannot read from {self.directory}", error) from error
         if value is MISSING or value is None:
             return None
-        self.store.remember(view, key, value)
+        if blocks.hits != hits or not blocks.budget_bytes:
+            # Its block was here already: somebody comes back to it. What is read once would only
+            # push out what is read often, and keeping it costs a tenth of reading it.
+            self.store.remember(view, key, value)
         return value
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -229,7 +234,7 @@ class LSMEngine:
     @property
     def congested(self) -> bool:
         """Whether the next ``apply`` may wait: for a sync, for room, or to slow down."""
-        return self.pressure.is_on
+        return self.pressure.is_on(self.store.view)
 
     def apply(self, batch: Sequence[Row], *, sync: bool) -> None:
         """Write the batch as one record, sync when asked, then make it visible.
@@ -241,9 +246,10 @@ class LSMEngine:
                 nothing was applied.
         """
         log = self.log
-        log.check()
+        if log.failure is not None:
+            log.check()
         payload = encode_batch(batch)
-        if self.pressure.is_on:
+        if self.pressure.is_on(self.store.view):
             self.pressure.make_room()
         if batch:
             log.append(payload)

@@ -109,7 +109,7 @@ class Opening:
         try:
             tree = self._flush(tree, tables, logs)
         except DiskFull:
-            if self.files_damaged:
+            if self.files_damaged or not manifest.number:
                 raise
             self._go_on(tree, tables, manifest, logs)
         else:

@@ -54,7 +54,7 @@ class LSMOptions:
     """
 
     compression: Compression = Compression.ZSTD
-    """Of tables."""
+    """Of merged tables. Those of level 0 do not live long enough for it."""
 
     bloom_bits: int = 12
     """Bits a key in a table's filter. 12 let about one absent key of a hundred through; 0: no

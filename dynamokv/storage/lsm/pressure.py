@@ -19,6 +19,7 @@ from dynamokv.storage.lsm.chores import Chores
 from dynamokv.storage.lsm.journal import Journal
 from dynamokv.storage.lsm.record_writer import storage_error
 from dynamokv.storage.lsm.store import Store
+from dynamokv.storage.lsm.view import View
 
 FROZEN_MAX: Final = 2
 """Memtables that wait to become tables. With the active one, three: the bound on memory."""
@@ -51,6 +52,7 @@ class Pressure:
     ) -> None:
         self._store = store
         self._journal = journal
+        self._writer = journal.writer
         self._chores = chores
         self._background = background
         options = store.options
@@ -61,10 +63,13 @@ class Pressure:
         self.stalls = 0
         self.stall_seconds = 0.0
 
-    @property
-    def is_on(self) -> bool:
-        """Whether ``make_room`` would do anything."""
-        return self._is_full() or self._level0() >= self._slow_tables
+    def is_on(self, view: View) -> bool:
+        """Whether ``make_room`` would do anything. Asked before every write."""
+        return (
+            view.active.size_bytes >= self._memtable_bytes
+            or self._writer.size_bytes >= self._log_bytes
+            or view.level0_tables >= self._slow_tables
+        )
 
     def make_room(self) -> None:
         """Begin another memtable when this one is full, and wait for the chores when they are
@@ -100,7 +105,7 @@ class Pressure:
         )
 
     def _level0(self) -> int:
-        return len(self._store.view.tree.levels[0])
+        return self._store.view.level0_tables
 
     def _rotate(self) -> None:
         """Go on in a new log with a new memtable. Where there is no room for another log, the

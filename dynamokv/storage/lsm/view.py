@@ -31,9 +31,20 @@ class View:
         frozen: waiting to become tables, newest first.
         tree: which tables there are.
         tables: the same, open.
+        level0_tables: how many of them are in level 0.
     """
 
-    __slots__ = ("_level0", "_levels", "active", "frozen", "lost", "rows", "tables", "tree")
+    __slots__ = (
+        "_level0",
+        "_levels",
+        "active",
+        "frozen",
+        "level0_tables",
+        "lost",
+        "rows",
+        "tables",
+        "tree",
+    )
 
     def __init__(
         self, active: Memtable, frozen: tuple[Memtable, ...], tree: Tree, tables: Tables
@@ -44,6 +55,7 @@ class View:
         self.tree = tree
         self.tables = tables
         self.lost = tree.lost
+        self.level0_tables = len(tree.levels[0])
         self._level0 = tuple(tables[meta.number] for meta in tree.levels[0])
         self._levels = [
             ([meta.last_key for meta in level], [tables[meta.number] for meta in level])

@@ -24,15 +24,11 @@ from typing import Final
 
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import FileSystem, Row
-from dynamokv.storage.lsm.batch import decode_batch
 from dynamokv.storage.lsm.faults import read_or_fault
 from dynamokv.storage.lsm.framing import (
     SALT_BYTES,
-    Damage,
     FileKind,
-    RecordType,
     decode_header,
-    scan,
 )
 from dynamokv.storage.lsm.jobs import (
     Built,
@@ -51,6 +47,7 @@ from dynamokv.storage.lsm.metered import MeteredFiles
 from dynamokv.storage.lsm.names import Kind, file_name
 from dynamokv.storage.lsm.new_tables import NewTables
 from dynamokv.storage.lsm.record_writer import FULL
+from dynamokv.storage.lsm.replay import replay
 from dynamokv.storage.lsm.table import Table, TableDamaged
 from dynamokv.storage.lsm.throttle import UNLIMITED, Stopped, Throttle
 from dynamokv.storage.lsm.tree import Lost, TableMeta
@@ -160,33 +157,25 @@ class _Work:
         expected = logs[0].first_sequence
         for log in logs:
             assert log.first_sequence == expected, "the logs of a memtable follow each other"
-            for batch in self._batches(log):
-                rows.update(batch)
+            self._replay(log, rows)
             expected = log.end_sequence
         self.write(rows, logs[0].first_sequence, expected - 1)
 
-    def _batches(self, log: LogPart) -> Iterator[list[Row]]:
-        """Every batch of a log: all of them, or an error."""
+    def _replay(self, log: LogPart, rows: dict[bytes, bytes | None]) -> None:
+        """Add every batch of a log: all of them, or an error."""
         name = file_name(Kind.WAL, log.number)
         data, fault = read_or_fault(self._files, self._directory, name)
         if fault is not None:
             raise _LogDamaged(log.number, fault.reason)
         if len(data) < log.size_bytes:
             raise _LogDamaged(log.number, f"{len(data)} bytes are left of {log.size_bytes}")
-        expected = log.first_sequence
         try:
             header = decode_header(data, FileKind.WAL)
             if header.fault is not None:
                 raise CorruptionError(header.fault)
-            for found in scan(data[: log.size_bytes], header.salt, expected):
-                if isinstance(found, Damage):
-                    raise CorruptionError(f"no record at {found.offset}")
-                if found.type != RecordType.BATCH or found.sequence != expected:
-                    raise CorruptionError(f"batch {expected} is not where it was written")
-                yield decode_batch(found.payload)
-                expected += 1
-            if expected != log.end_sequence:
-                raise CorruptionError(f"it ends before batch {expected}")
+            end = replay(data[: log.size_bytes], header.salt, log.first_sequence, rows)
+            if end != log.end_sequence:
+                raise CorruptionError(f"it ends before batch {end}")
         except CorruptionError as error:
             raise _LogDamaged(log.number, str(error)) from error
 

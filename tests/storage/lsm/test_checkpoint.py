@@ -12,7 +12,7 @@ from dynamokv.errors import DiskFull, StorageError
 from dynamokv.ports import Row
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.testing.disk import SimulatedDisk
-from dynamokv.testing.disk_faults import Fault, Operation
+from dynamokv.testing.disk_faults import Crash, Fault, Operation
 from tests.storage.lsm.failing import NOTHING, no_space, one_row
 from tests.storage.lsm.stores import (
     TIERED,
@@ -95,6 +95,33 @@ def test_half_a_checkpoint_is_told_and_never_passes_for_a_store(operation: Opera
             continue
         assert other.forgot or rows_of(other) in ({}, rows)
     assert 0 < whole < 12
+
+
+def test_a_crash_at_every_call_never_leaves_what_passes_for_a_store() -> None:
+    at = 0
+    complete = 0
+    while True:
+        disk = SimulatedDisk()
+        engine = open_store(disk, TINY)
+        for n in range(30):
+            engine.apply([(b"%d" % n, b"x" * 40)], sync=True)
+        rows = rows_of(engine)
+        at += 1
+        disk.crash_at = len(disk.trace) + at
+        try:
+            engine.checkpoint(COPY)
+        except Crash:
+            for _, found in disk.survivors(12):
+                try:
+                    other = open_store(found, TINY, COPY)
+                except StorageError:
+                    continue
+                assert other.forgot or rows_of(other) in ({}, rows)
+                complete += rows_of(other) == rows
+        else:
+            break
+    assert at > 20
+    assert complete
 
 
 @pytest.mark.parametrize("error", [errno.EXDEV, errno.EPERM, errno.EMLINK])

@@ -11,7 +11,7 @@ import pytest
 
 from dynamokv.errors import DiskFull, StorageError
 from dynamokv.ports import Row
-from dynamokv.storage.lsm import framing, journal
+from dynamokv.storage.lsm import framing, journal, whole_files
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.manifest import RESERVE_BYTES
 from dynamokv.storage.lsm.opening import Opening
@@ -87,7 +87,7 @@ def test_a_sync_of_the_directory_that_does_nothing_is_caught(
 
 
 def test_a_rename_before_the_sync_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    create = journal.create_file
+    create = whole_files.create_file
 
     def create_unsynced(*arguments: object) -> object:
         with monkeypatch.context() as patch:
@@ -237,8 +237,8 @@ def test_an_error_of_another_kind_is_caught() -> None:
         fail_everywhere(broken(Leaky))
 
 
-def flips_of_logs(disk: SimulatedDisk) -> Iterator[tuple[str, Damage]]:
-    return ((told, damage) for told, damage in flips(disk, every=7) if "/wal-" in told)
+def flips_of_logs(store: SimulatedDisk) -> Iterator[Damage]:
+    return (flip for flip in flips(store, every=7) if flip.path.name.startswith("wal"))
 
 
 def test_unchecked_bytes_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from tests.storage.lsm.failing import (
 )
 from tests.storage.lsm.stores import (
     check_clean,
+    closed_store,
     copy_of,
     names_of,
     open_store,
@@ -88,6 +89,20 @@ def test_a_disk_too_full_to_begin_says_so() -> None:
         engine = open_store(disk)
         assert not engine.forgot
         engine.close()
+
+
+@pytest.mark.parametrize("batches", [[], [[(b"a", b"1")]]], ids=["no rows", "rows"])
+def test_a_full_disk_can_be_opened(batches: list[list[Row]]) -> None:
+    """The small files that it takes have the space of the reserve."""
+    disk = closed_store(batches)
+    for _ in range(3):
+        disk.capacity_bytes = disk.used_bytes()
+        engine = open_store(disk)
+        assert not engine.forgot
+        assert rows_of(engine) == replay(batches)
+        engine.close()
+        disk.capacity_bytes = None
+        check_clean(disk, replay(batches))
 
 
 def test_without_room_for_a_table_writes_wait_and_then_are_refused() -> None:

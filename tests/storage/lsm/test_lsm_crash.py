@@ -16,7 +16,6 @@ from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.manifest import RESERVE_BYTES
 from dynamokv.storage.lsm.options import Compaction, LSMOptions
 from dynamokv.testing.disk import SimulatedDisk
-from tests.storage.faulty import NoLock
 from tests.storage.lsm.crashing import Campaign
 from tests.storage.lsm.damaging import (
     cuts,
@@ -26,6 +25,7 @@ from tests.storage.lsm.damaging import (
     full_everywhere,
     losses,
 )
+from tests.storage.lsm.stores import NoLock
 from tests.storage.lsm.workload import Run, Script, random_steps, salts_of
 
 TINY: Final = LSMOptions(
