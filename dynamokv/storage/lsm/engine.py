@@ -53,6 +53,9 @@ CHILD_BYTES_MIN: Final = 1 * MiB
 """A smaller job is done by a thread of this process: some ten milliseconds, where a process that
 has to be started first takes a quarter of a second."""
 
+NICENESS: Final = (0, 15)
+"""Of the processes for flushes, which writers may wait for, and for merges, which nobody does."""
+
 DROP_BATCH_ROWS: Final = 1000
 """Deletions that share one record of the log while a range is dropped."""
 
@@ -117,7 +120,7 @@ class LSMEngine:
         self._closed = False
         # A simulated disk exists in this process only, so its chores are done here as well.
         real = background and isinstance(self._files, RealFiles)
-        self._workers = [Worker(directory), Worker(directory)] if real else []
+        self._workers = [Worker(directory, niceness=n) for n in NICENESS] if real else []
         flush, merge = [self._performer(worker) for worker in self._workers] or [self._perform] * 2
         self.chores = Chores(
             self.store,

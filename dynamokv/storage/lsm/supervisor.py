@@ -54,19 +54,21 @@ _logger = logging.getLogger("dynamokv.storage")
 class Worker:
     """Does tasks in a child process, one at a time; callers wait for each other.
 
-    ``command``: what to start instead of this library's worker, for tests.
+    ``niceness``: how far it gives way to others. ``command``: what to start instead of this
+    library's worker, for tests.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
+        niceness: int = 10,
         files: FileSystem | None = None,
         command: Sequence[str] | None = None,
     ) -> None:
         self._directory = directory.absolute()
         self._files: FileSystem = RealFiles() if files is None else files
-        self._command = worker_command(self._directory) if command is None else command
+        self._command = worker_command(self._directory, niceness) if command is None else command
         self._owner = os.getpid()
         self._turn = threading.Lock()
         self._closing = threading.Event()
@@ -167,13 +169,13 @@ class Worker:
             raise Stopped("the store is being closed")
 
 
-def worker_command(directory: Path) -> list[str]:
+def worker_command(directory: Path, niceness: int = 10) -> list[str]:
     """How to start a worker; nothing where ``sys.executable`` is not an interpreter."""
     if not sys.executable or getattr(sys, "frozen", False):
         return []
     # -P: what lies about in the working directory is not for import.
     module = "dynamokv.storage.lsm.worker"
-    return [sys.executable, "-P", "-m", module, str(directory), str(os.getpid())]
+    return [sys.executable, "-P", "-m", module, str(directory), str(os.getpid()), str(niceness)]
 
 
 def worker_environment() -> dict[str, str]:

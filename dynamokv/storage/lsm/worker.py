@@ -1,6 +1,6 @@
 """A process that does the work of one store: the other end of ``supervisor.py``.
 
-    python -m dynamokv.storage.lsm.worker DIRECTORY PARENT
+    python -m dynamokv.storage.lsm.worker DIRECTORY PARENT NICENESS
 
 Knows: one channel, which is its stdin, and one job at a time. Must not know: why a job is done.
 
@@ -9,7 +9,8 @@ Rules:
 - It does not outlive its parent: when the channel ends it ends, also in the middle of a job. Where
   some other process still holds the parent's end, the parent's pid tells.
 - What it left behind in that case is deleted by whoever opens the store next.
-- It is polite: a low priority, and no answer to Ctrl-C, which is meant for the parent.
+- It is polite: as low a priority as it is told, and no answer to Ctrl-C, which is meant for the
+  parent.
 - The first message says who speaks: a parent whose library was replaced since it started must not
   work with the new one.
 """
@@ -36,18 +37,15 @@ from dynamokv.storage.lsm.task_codec import decode_task, encode_outcome, greetin
 from dynamokv.storage.lsm.throttle import Throttle
 from dynamokv.storage.lsm.work import random_salt, run
 
-NICENESS: Final = 10
-"""Half of what a process can give way."""
-
 PARENT_CHECK_MS: Final = 1000
 """How long a lost parent may stay unnoticed, where the channel does not tell."""
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
     """Do tasks until there are no more."""
-    directory, parent = Path(arguments[0]), int(arguments[1])
+    directory, parent, niceness = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
+    os.nice(niceness)
     # Rows are no cycles, and millions of them at a time would be searched for some.
     gc.disable()
     channel = socket.socket(fileno=0)

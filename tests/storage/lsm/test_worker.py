@@ -135,7 +135,7 @@ class Child:
 
     def __init__(self, directory: Path, parent: int) -> None:
         self.channel, theirs = socket.socketpair()
-        command = [*worker_command(directory)[:-1], str(parent)]
+        command = [*worker_command(directory)[:-2], str(parent), "10"]
         self.process = subprocess.Popen(
             command, stdin=theirs.fileno(), env=worker_environment(), stderr=subprocess.DEVNULL
         )
