@@ -4,7 +4,7 @@ Knows: keys, bytes, and what Python charges for keeping them. Must not know: wha
 class serves rows and blocks.
 
 A cache has two generations. New entries, and old ones that are read again, go to the young one;
-once that has half of the budget it becomes the old one, and the old one is forgotten as a whole. It
+once that has half of the budget it becomes the old one, and the old one is forgotten. It
 is about as good as least-recently-used (it is its coarsest form, and the "second chance" of page
 replacement), and a hit costs one look into a dict, where a linked list costs several writes.
 
@@ -38,6 +38,8 @@ class Cache(Generic[Key]):
     """
 
     __slots__ = (
+        "_gone",
+        "_gone_bytes",
         "_lock",
         "_old",
         "_old_bytes",
@@ -55,13 +57,15 @@ class Cache(Generic[Key]):
         self._lock = Lock()
         self._young: dict[Key, bytes] = {}
         self._old: dict[Key, bytes] = {}
+        self._gone: dict[Key, bytes] = {}
         self._young_bytes = 0
         self._old_bytes = 0
+        self._gone_bytes = 0
 
     @property
     def size_bytes(self) -> int:
         """Of all entries, with Python's overhead."""
-        return self._young_bytes + self._old_bytes
+        return self._young_bytes + self._old_bytes + self._gone_bytes
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
@@ -109,6 +113,7 @@ class Cache(Generic[Key]):
         with self._lock:
             self._young, self._young_bytes = {}, 0
             self._old, self._old_bytes = {}, 0
+            self._gone, self._gone_bytes = {}, 0
 
     def resize(self, budget_bytes: int) -> None:
         """Change the budget; it holds on return."""
@@ -126,16 +131,22 @@ class Cache(Generic[Key]):
             return value
 
     def _keep(self, key: Key, value: bytes) -> None:
-        size = _charge(key, value)
+        size = getsizeof(key) + getsizeof(value) + ENTRY_BYTES
         half = self.budget_bytes // 2
         if size > half:
             return
-        if self._young_bytes + size > half:
+        young_bytes = self._young_bytes + size
+        if young_bytes > half:
+            self._gone, self._gone_bytes = self._old, self._old_bytes
             self._old, self._old_bytes = self._young, self._young_bytes
-            self._young, self._young_bytes = {}, 0
+            self._young, young_bytes = {}, size
         self._young[key] = value
-        self._young_bytes += size
-        if self._young_bytes + self._old_bytes > self.budget_bytes:
+        self._young_bytes = young_bytes
+        # As much of what is forgotten goes as the new entry needs: freeing a whole generation at
+        # once would be a pause that every thread feels.
+        while self._gone_bytes and young_bytes + self._gone_bytes > half:
+            self._gone_bytes -= _charge(*self._gone.popitem())
+        if young_bytes + self._old_bytes + self._gone_bytes > self.budget_bytes:
             # Only after the budget was lowered.
             self._shrink()
 
@@ -149,6 +160,8 @@ class Cache(Generic[Key]):
             self._old_bytes -= _charge(key, value)
 
     def _shrink(self) -> None:
+        if self.size_bytes > self.budget_bytes:
+            self._gone, self._gone_bytes = {}, 0
         if self._young_bytes + self._old_bytes > self.budget_bytes:
             self._old, self._old_bytes = {}, 0
         if self._young_bytes > self.budget_bytes:

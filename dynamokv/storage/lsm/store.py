@@ -239,8 +239,10 @@ class Store:
         tables: dict[int, Table] = {}
         for meta in tree.tables():
             known = view.tables.get(meta.number)
-            reuse = known is not None and known.meta is meta
-            tables[meta.number] = known if known is not None and reuse else self.open_table(meta)
+            if known is None or known.meta is not meta:
+                known = self.open_table(meta)
+                known.warm()
+            tables[meta.number] = known
         return tables
 
     def _fail(self, error: StorageError) -> None:

@@ -122,6 +122,11 @@ class Table:
             self.filter_false += 1
         return found
 
+    def warm(self) -> None:
+        """Read index and filter now, so that the first reader does not wait for them."""
+        if self.words is None:
+            self._read_filter()
+
     def rows(self, start: bytes, end: bytes | None) -> Iterator[list[Row]]:
         """Rows with start <= key < end (``None``: to the last), deletions included; one list a
         block, none of them empty."""

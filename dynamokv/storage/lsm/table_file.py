@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from pathlib import Path
+from typing import Final
 
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import FileSystem, ReadFile
@@ -36,6 +37,8 @@ from dynamokv.storage.lsm.table_format import (
     decode_properties,
 )
 from dynamokv.storage.lsm.tree import Range, TableMeta
+
+_BLOCK: Final = int(PieceKind.BLOCK)
 
 
 class TableDamaged(CorruptionError):
@@ -115,10 +118,16 @@ class TableFile:
 
     def read_block(self, index: Index, block: int) -> bytes:
         """A block, as it was before compression."""
+        offset, end = index.offsets[block], index.offsets[block + 1]
         try:
-            return self.read_piece(index.offsets[block], index.offsets[block + 1], PieceKind.BLOCK)
-        except TableDamaged as error:
-            raise self.damaged(error.reason, self.block_keys(index, block)) from error
+            # As read_piece, with fewer steps: this is what a cold read waits for.
+            data = self._read_at(offset, end - offset)
+            return decode_piece(data, self._seed, offset, _BLOCK)
+        except (CorruptionError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in UNREADABLE:
+                raise
+            keys = self.block_keys(index, block)
+            raise self.damaged(f"block at {offset}: {error}", keys) from error
 
     def block_keys(self, index: Index, block: int) -> Range:
         """The keys that can be in a block."""
