@@ -1,4 +1,4 @@
-"""The two threads that do a store's chores, and how writers wait for them.
+"""The threads that do a store's chores, and how writers wait for them.
 
 Knows: threads and waiting. Must not know: what a chore does.
 
@@ -36,7 +36,7 @@ class Steps(Protocol):
 class Background:
     """Runs the steps in threads until ``close``."""
 
-    def __init__(self, steps: Steps, clock: Callable[[], float]) -> None:
+    def __init__(self, steps: Steps, sync: Callable[[], bool], clock: Callable[[], float]) -> None:
         self._steps = steps
         self._clock = clock
         self._changed = threading.Condition()
@@ -46,6 +46,7 @@ class Background:
             threading.Thread(target=self._run, args=(kind, step), name=name, daemon=True)
             for kind, step, name in (
                 ("flush", steps.flush_step, "dynamokv-flush"),
+                ("sync", sync, "dynamokv-sync"),
                 ("merge", steps.merge_step, "dynamokv-merge"),
             )
         ]
@@ -103,7 +104,7 @@ class Background:
 
     def _pause(self, kind: str, *, idle: bool) -> float:
         """How long to wait, unless woken: until the next try of what failed, or a long time."""
-        retry_at = self._steps.retry_at[kind]
+        retry_at = self._steps.retry_at.get(kind, 0.0)
         if retry_at:
             return min(max(retry_at - self._clock(), 0.0), IDLE_SECONDS)
         return IDLE_SECONDS if idle else 0.0

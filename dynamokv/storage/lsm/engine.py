@@ -32,13 +32,13 @@ from dynamokv.storage.lsm.batch import encode_batch
 from dynamokv.storage.lsm.bloom import key_hash
 from dynamokv.storage.lsm.checkpoint import write_checkpoint
 from dynamokv.storage.lsm.chores import Chores
-from dynamokv.storage.lsm.framing import SALT_BYTES
+from dynamokv.storage.lsm.framing import RECORD_BYTES, SALT_BYTES
 from dynamokv.storage.lsm.jobs import Outcome, Task, job_bytes
 from dynamokv.storage.lsm.journal import Journal
 from dynamokv.storage.lsm.manifest import Manifest
 from dynamokv.storage.lsm.opening import Opening
 from dynamokv.storage.lsm.options import LSMOptions
-from dynamokv.storage.lsm.pressure import Pressure
+from dynamokv.storage.lsm.pressure import SYNC_AHEAD_BYTES, Pressure
 from dynamokv.storage.lsm.record_writer import storage_error
 from dynamokv.storage.lsm.scanning import scan_view
 from dynamokv.storage.lsm.statistics import statistics
@@ -116,7 +116,6 @@ class LSMEngine:
         self.store = Store(self._files, directory, options, self.manifest)
         self.store.failed = self.log.stop
         self._cached = self.store.rows.get
-        self.user_bytes = 0
         self._closed = False
         # A simulated disk exists in this process only, so its chores are done here as well.
         real = background and isinstance(self._files, RealFiles)
@@ -130,13 +129,14 @@ class LSMEngine:
             perform_merge=merge,
             stop=self.log.stop,
         )
-        self._background = Background(self.chores, clock) if background else None
+        self._background = Background(self.chores, self._sync, clock) if background else None
         self.pressure = Pressure(self.store, self.journal, self.chores, self._background)
         try:
             self._files.make_dir(directory)
             self._lock = lock(directory)
             opening = Opening(self.store, self.journal, salt)
             opening.run()
+            self._opened_at = self.log.sequence
             self.forgot = opening.forgot
             self.bytes_cut = opening.bytes_cut
             self.files_damaged = opening.files_damaged
@@ -152,6 +152,10 @@ class LSMEngine:
 
     def _perform(self, task: Task) -> Outcome:
         return run(task, self._files, self.directory, self._salt)
+
+    def _sync(self) -> bool:
+        self.log.sync_ahead(SYNC_AHEAD_BYTES)
+        return False
 
     def _performer(self, worker: Worker) -> Callable[[Task], Outcome]:
         """Large jobs in a child process, which does not hold this one's interpreter."""
@@ -227,6 +231,11 @@ class LSMEngine:
         every table that has it."""
         return statistics(self)
 
+    @property
+    def user_bytes(self) -> int:
+        """What was applied since opening: keys, values and their lengths."""
+        return self.log.written_bytes - RECORD_BYTES * (self.log.sequence - self._opened_at)
+
     def _damaged(self, error: TableDamaged) -> None:
         self.chores.report_damage(error.number, error.reason)
         if self._background is not None:
@@ -258,7 +267,6 @@ class LSMEngine:
             log.append(payload)
         if sync:
             log.sync()
-        self.user_bytes += len(payload)
         self.store.view.active.apply(batch)
 
     def flush(self) -> None:

@@ -53,7 +53,7 @@ class Journal:
         except OSError as error:
             file.close()
             raise writer.fail("a sync of the directory", error) from error
-        writer.go_on_in(file, number, salt, len(header))
+        writer.go_on_in(file, number, salt, len(header), writer.sequence)
         self._first_sequence = writer.sequence
 
     def go_on(self, last: LogPart, salt: bytes) -> None:
@@ -63,7 +63,7 @@ class Journal:
             OSError: as the disk says.
         """
         file = self._files.open_append(self._directory / file_name(Kind.WAL, last.number))
-        self.writer.go_on_in(file, last.number, salt, last.size_bytes)
+        self.writer.go_on_in(file, last.number, salt, last.size_bytes, last.end_sequence)
         if file.size() > last.size_bytes:
             file.truncate(last.size_bytes)
         # Also without a cut: a killed process may have left rows and names in the kernel's memory

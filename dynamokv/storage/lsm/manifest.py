@@ -68,8 +68,7 @@ class Manifest:
         """
         path = self._directory / file_name(Kind.MANIFEST, number)
         file = self._files.open_append(path)
-        self.writer.sequence = sequence
-        self.writer.go_on_in(file, number, salt, size_bytes)
+        self.writer.go_on_in(file, number, salt, size_bytes, sequence)
         if file.size() > size_bytes:
             file.truncate(size_bytes)
         # Also without a cut: a killed process may have left edits in the kernel's memory only.
@@ -103,9 +102,7 @@ class Manifest:
             raise
         earlier = self.writer.number
         size_bytes = sum(map(len, pieces))
-        self.writer.sequence = 1
-        self.writer.go_on_in(file, number, salt, size_bytes)
-        self.writer.written_bytes += size_bytes
+        self.writer.go_on_in(file, number, salt, size_bytes, 1)
         self._rewrite_above = max(self._bytes_max, 2 * size_bytes)
         if earlier:
             with suppress(OSError):  # the next opening deletes it

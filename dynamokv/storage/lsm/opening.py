@@ -225,7 +225,6 @@ class Opening:
     ) -> None:
         """Append to the log and the manifest that were found."""
         active = Memtable(logs.rows)
-        self._log.sequence = logs.sequence
         *active.logs, last = logs.logs
         self._journal.go_on(last, logs.last_salt)
         self._store.manifest.go_on_in(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dynamokv.errors import DiskFull, StorageError
+from dynamokv.limits import MiB
 from dynamokv.storage.lsm.background import Background
 from dynamokv.storage.lsm.chores import Chores
 from dynamokv.storage.lsm.journal import Journal
@@ -33,6 +34,10 @@ STALL_SECONDS_MAX: Final = 30.0
 SLOW_SECONDS: Final = 0.001
 """What a write is slowed down by for each table of level 0 above ``slow_tables``, at most ten times
 this."""
+
+SYNC_AHEAD_BYTES: Final = 4 * MiB
+"""Of the log that are synced in the background where writers do not ask for it: what is left at its
+end takes a few milliseconds."""
 
 SLOW_STEPS_MAX: Final = 10
 
@@ -58,6 +63,7 @@ class Pressure:
         options = store.options
         self._memtable_bytes = options.memtable_bytes
         self._log_bytes = LOG_FACTOR * options.memtable_bytes
+        self._look_at = SYNC_AHEAD_BYTES
         self._slow_tables = options.slow_tables
         self._stop_tables = options.stop_tables
         self.stalls = 0
@@ -67,7 +73,7 @@ class Pressure:
         """Whether ``make_room`` would do anything. Asked before every write."""
         return (
             view.active.size_bytes >= self._memtable_bytes
-            or self._writer.size_bytes >= self._log_bytes
+            or self._writer.size_bytes >= self._look_at
             or view.level0_tables >= self._slow_tables
         )
 
@@ -78,6 +84,8 @@ class Pressure:
         Raises:
             DiskFull, StorageError: there is no room, or the store failed.
         """
+        if self._writer.size_bytes >= self._look_at:
+            self._sync_ahead()
         if self._is_full():
             self._wait(lambda: len(self._store.view.frozen) < FROZEN_MAX)
             self._rotate()
@@ -87,6 +95,12 @@ class Pressure:
             self._wait(lambda: self._level0() < self._stop_tables)
         elif over > 0 and self._background is not None:
             self._pause(self._background, min(over, SLOW_STEPS_MAX) * SLOW_SECONDS)
+
+    def _sync_ahead(self) -> None:
+        """Have a part of the log synced, so that the end of it does not take long."""
+        self._look_at = self._writer.size_bytes + SYNC_AHEAD_BYTES
+        if self._background is not None:
+            self._background.wake()
 
     def work_off(self) -> bool:
         """Without threads, do the chores now. True when something was done."""
@@ -121,6 +135,7 @@ class Pressure:
                 raise refusal from error
             _logger.warning("%s: %s", self._store.directory, refusal)
             return
+        self._look_at = SYNC_AHEAD_BYTES
         self._store.freeze(part)
         if self._background is not None:
             self._background.wake()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -45,8 +46,6 @@ class RecordWriter:
         sequence: of the next record.
         number: of the file.
         size_bytes: of the file, up to the end of the last good record.
-        written_bytes: by this writer, over all files.
-        unsynced: records may be in the kernel's memory only.
         failure: why writes are refused, or ``None``.
         syncs: how many have succeeded.
     """
@@ -59,19 +58,37 @@ class RecordWriter:
         self.sequence = 1
         self.number = 0
         self.size_bytes = 0
-        self.written_bytes = 0
-        self.unsynced = False
         self.failure: str | None = None
         self.syncs = 0
+        self._synced_bytes = 0
+        self._synced_sequence = 1
+        self._begun_at = 0
+        self._written_before = 0
+        self._open_lock = threading.Lock()
 
-    def go_on_in(self, file: AppendFile, number: int, salt: bytes, size_bytes: int) -> None:
-        """Append to this file from now on. The earlier one must be synced, and is closed."""
-        assert not self.unsynced
+    @property
+    def unsynced(self) -> bool:
+        """Records may be in the kernel's memory only."""
+        return self.sequence != self._synced_sequence
+
+    @property
+    def written_bytes(self) -> int:
+        """By this writer, over all files."""
+        return self._written_before + self.size_bytes - self._begun_at
+
+    def go_on_in(
+        self, file: AppendFile, number: int, salt: bytes, size_bytes: int, sequence: int
+    ) -> None:
+        """Append to this file from now on, beginning with this sequence. The earlier one must be
+        synced, and is closed."""
+        assert self._file is None or not self.unsynced
         self._close_file()
+        self._written_before = self.written_bytes
         self._file = file
         self._seed = salt_seed(salt)
         self.number = number
-        self.size_bytes = size_bytes
+        self.sequence = self._synced_sequence = sequence
+        self.size_bytes = self._synced_bytes = self._begun_at = size_bytes
 
     def append(self, payload: bytes) -> None:
         """Add a record: all of it, or nothing that can ever be seen.
@@ -86,11 +103,8 @@ class RecordWriter:
         record = encode_record(self._seed, self.type, self.sequence, payload)
         try:
             file.append(record)
-            size_bytes = len(record)
-            self.size_bytes += size_bytes
-            self.written_bytes += size_bytes
+            self.size_bytes += len(record)
             self.sequence += 1
-            self.unsynced = True
         except OSError as error:
             self._cut_back(file, error)
             if error.errno in FULL:
@@ -118,18 +132,35 @@ class RecordWriter:
         Raises:
             StorageError: as ``failure`` says. Unsynced records may be on the disk or not.
         """
-        self.check()
-        if not self.unsynced or self._file is None:
-            return
-        try:
-            self._file.sync()
-            self.unsynced = False
-            self.syncs += 1
-        except OSError as error:
-            raise self.fail("a sync", error) from error
-        except BaseException:
-            self.failure = "a sync was interrupted"
-            raise
+        # An error is reported once for each open file: two syncs at once would share it.
+        with self._open_lock:
+            self.check()
+            if not self.unsynced or self._file is None:
+                return
+            try:
+                self._file.sync()
+                self._synced_bytes, self._synced_sequence = self.size_bytes, self.sequence
+                self.syncs += 1
+            except OSError as error:
+                raise self.fail("a sync", error) from error
+            except BaseException:
+                self.failure = "a sync was interrupted"
+                raise
+
+    def sync_ahead(self, size_bytes: int) -> None:
+        """Sync what there is by now, if it is so much. Any thread; nobody waits for it, but the
+        next ``sync`` then finds little to do. What fails stops the writer, as ``sync`` does."""
+        with self._open_lock:
+            file, reached = self._file, self.size_bytes
+            if file is None or self.failure is not None:
+                return
+            if reached - self._synced_bytes < size_bytes:
+                return
+            try:
+                file.sync()
+                self._synced_bytes = reached
+            except OSError as error:
+                self.fail("a sync", error)
 
     def fail(self, doing: str, error: OSError) -> StorageError:
         """Refuse writes from now on; the error to raise for it."""
@@ -156,8 +187,10 @@ class RecordWriter:
         return StorageError(f"{self._directory} takes no writes: {self.failure}; reopen the store")
 
     def _close_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            # Whatever had to be on the disk was synced, so that a failing close can lose nothing.
-            with suppress(OSError):
-                file.close()
+        with self._open_lock:
+            file, self._file = self._file, None
+            if file is not None:
+                # Whatever had to be on the disk was synced, so that a failing close can lose
+                # nothing.
+                with suppress(OSError):
+                    file.close()

@@ -150,4 +150,6 @@ def test_threads_see_no_value_that_was_replaced() -> None:
     assert 0 <= cache.size_bytes <= cache.budget_bytes
     for key in keys:
         cache.discard(key)
+    assert len(cache) == 0
+    cache.clear()
     assert cache.size_bytes == 0
