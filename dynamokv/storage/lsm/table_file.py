@@ -123,11 +123,14 @@ class TableFile:
             # As read_piece, with fewer steps: this is what a cold read waits for.
             data = self._read_at(offset, end - offset)
             return decode_piece(data, self._seed, offset, _BLOCK)
-        except (CorruptionError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in UNREADABLE:
+        except OSError as error:
+            if error.errno not in UNREADABLE:
                 raise
-            keys = self.block_keys(index, block)
-            raise self.damaged(f"block at {offset}: {error}", keys) from error
+            reason = f"the disk cannot read it: {error.strerror}"
+            raise self.damaged(reason, self.block_keys(index, block)) from error
+        except CorruptionError as error:
+            reason = f"block at {offset}: {error}"
+            raise self.damaged(reason, self.block_keys(index, block)) from error
 
     def block_keys(self, index: Index, block: int) -> Range:
         """The keys that can be in a block."""
