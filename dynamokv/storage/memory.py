@@ -1,4 +1,4 @@
-"""A dict as a storage engine: what durable engines are compared with, and the table of ``log``.
+"""A dict as a storage engine: what durable engines are compared with.
 
 Knows: rows of bytes. Must not know: files, threads beyond the one promise below.
 

@@ -40,6 +40,8 @@ STALL_SECONDS_MAX: Final = 60.0
 """RocksDB holds writes back while its compactions catch up. After this they are taken for stuck."""
 
 PAUSE_SECONDS_MIN: Final = 0.001
+"""Between two tries of such a write. Twice as long each time, up to ``PAUSE_SECONDS_MAX``."""
+
 PAUSE_SECONDS_MAX: Final = 0.05
 
 PROPERTIES: Final = {
@@ -60,6 +62,7 @@ PROPERTIES: Final = {
 """Our names of RocksDB's. A rate of 0 is no limit."""
 
 HELD_BACK: Final = ("rocksdb.is-write-stopped", "rocksdb.actual-delayed-write-rate")
+"""Not 0 while RocksDB holds writes back."""
 
 _logger = logging.getLogger("dynamokv.storage")
 

@@ -99,9 +99,8 @@ def tuned(cache_bytes: int, memtable_bytes: int, bloom_bits: int, further: Tune 
     def tune(options: rocksdict.Options) -> None:
         tables = rocksdict.BlockBasedOptions()
         tables.set_block_cache(rocksdict.Cache(cache_bytes))
-        # Outside of it they would grow with the store.
-        tables.set_cache_index_and_filter_blocks(True)
-        tables.set_pin_l0_filter_and_index_blocks_in_cache(True)
+        # Indexes and filters stay outside of it, as is RocksDB's default: a filter of some MiB that
+        # does not fit beside others would be read again for every key.
         if bloom_bits:
             tables.set_bloom_filter(bloom_bits, False)
         options.set_block_based_table_factory(tables)

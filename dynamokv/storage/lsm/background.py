@@ -2,8 +2,9 @@
 
 Knows: threads and waiting. Must not know: what a chore does.
 
-A flush and a merge run at once, each in a child process of its own, so these threads mostly wait
-for a pipe. Nothing here holds a lock while it works.
+A flush and a merge run at once, each in a child process of its own, so their threads mostly wait
+for a pipe; the third has the log synced ahead, and waits for the disk. Nothing here holds a lock
+while it works.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class Background:
                 while worked and not self._closing:
                     worked = step()
                     if worked:
-                        # Writers may be waiting for it, and the other thread for its result.
+                        # Writers may be waiting for it, and another thread for its result.
                         self.wake()
             except Exception:  # a bug; the store goes on without this step until it is due again
                 _logger.exception("a %s ended in an error", kind)

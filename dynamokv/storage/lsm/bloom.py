@@ -73,7 +73,7 @@ def build(hashes: Iterable[int], count: int, bits: int) -> array[int]:
 
 
 def lets_through(words: Sequence[int], hash: int) -> bool:
-    """Whether the key of this hash may be there. ``Table.get`` has it in line."""
+    """Whether the key of this hash may be there. ``View.find`` and ``Table.get`` say it in line."""
     return not words[hash % len(words)] & masks()[hash >> MASK_SHIFT]
 
 

@@ -99,7 +99,7 @@ class Cache(Generic[Key]):
     def refresh(self, newest: Mapping[Key, bytes | None]) -> None:
         """Bring what is kept of these keys up to date; ``None`` forgets. Keeps no new ones."""
         kept = self._young.keys() | self._old.keys()
-        # The smaller side is walked: a few hot keys and a large memtable, or the other way round.
+        # The lock is taken key by key, so that no reader waits for all of it.
         for key in [key for key in kept if key in newest]:
             with self._lock:
                 if key in self._young or key in self._old:
@@ -131,7 +131,7 @@ class Cache(Generic[Key]):
             return value
 
     def _keep(self, key: Key, value: bytes) -> None:
-        size = getsizeof(key) + getsizeof(value) + ENTRY_BYTES
+        size = _charge(key, value)
         half = self.budget_bytes // 2
         if size > half:
             return

@@ -51,9 +51,8 @@ def write_checkpoint(
                 _link(store, directory, Kind.WAL, part.number, part.size_bytes)
         name = file_name(Kind.WAL, growing.number)
         copy_file(files, store.directory / name, directory / name, growing.size_bytes)
-        number = 1 + max(
-            growing.number, *(meta.number for meta in view.tree.tables()), *_numbers(parts), 0
-        )
+        # No other log has a higher number than the one in use.
+        number = 1 + max([growing.number, *(meta.number for meta in view.tree.tables())])
         tree = replace(view.tree, next_number=number + 1)
         path = directory / file_name(Kind.MANIFEST, number)
         create_file(files, path, manifest_pieces(tree, salt())).close()
@@ -71,10 +70,6 @@ def _link(store: Store, directory: Path, kind: Kind, number: int, size_bytes: in
         if error.errno not in _NO_LINKS:
             raise
         copy_file(store.files, source, target, size_bytes)
-
-
-def _numbers(parts: list[LogPart]) -> list[int]:
-    return [part.number for part in parts]
 
 
 def _exists(files: FileSystem, directory: Path) -> bool:

@@ -86,7 +86,6 @@ class Chores:
         self._lock = threading.Lock()
         self._damaged: dict[int, str] = {}
         self._verified: dict[int, float] = {}
-        self._opened_at = clock()
         self._failures = {"flush": 0, "merge": 0}
         self.retry_at = {"flush": 0.0, "merge": 0.0}
         self.full: str | None = None
@@ -94,10 +93,6 @@ class Chores:
         self.counters = dict.fromkeys(COUNTERS, 0)
 
     # Flushes.
-
-    def flush_due(self) -> bool:
-        """Whether a memtable waits."""
-        return bool(self._store.view.frozen)
 
     def flush_step(self) -> bool:
         """Make a table of the oldest waiting memtable. False when there is none, or it failed."""
@@ -118,7 +113,7 @@ class Chores:
         except DynamoKVError as error:
             self._failed("flush", Failed(str(error), full=isinstance(error, DiskFull)))
             return False
-        self._succeeded("flush", outcome)
+        self._succeeded("flush")
         self.full = None
         self.counters["flushes"] += 1
         self.counters["flush_bytes"] += outcome.written_bytes
@@ -126,8 +121,14 @@ class Chores:
 
     def _flush_from_memory(self, memtable: Memtable, task: Task) -> Outcome:
         store = self._store
-        sequences = memtable.logs[0].first_sequence, memtable.logs[-1].end_sequence
-        return write_memtable(task, store.files, store.directory, memtable.rows, *sequences)
+        return write_memtable(
+            task,
+            store.files,
+            store.directory,
+            memtable.rows,
+            memtable.logs[0].first_sequence,
+            memtable.logs[-1].end_sequence,
+        )
 
     # Everything else.
 
@@ -138,10 +139,6 @@ class Chores:
                 return
             self._damaged[number] = reason
         _logger.error("%s: %s", self._store.folder.path(Kind.TABLE, number), reason)
-
-    def merge_due(self) -> bool:
-        """Whether ``merge_step`` would find something to do."""
-        return self._next_merge() is not None
 
     def merge_step(self) -> bool:
         """Do one thing. False when there is nothing to do, or it failed."""
@@ -200,7 +197,7 @@ class Chores:
             # Never of a salvage: that makes do with what is there.
             self.report_damage(outcome.number, outcome.reason)
             return True
-        self._succeeded("merge", outcome)
+        self._succeeded("merge")
         if isinstance(job, Merge):
             self._store.install_merge(job, task.tag, outcome.tables)
             self.counters["merges"] += 1
@@ -226,7 +223,7 @@ class Chores:
 
     def _task(self, job: Job) -> Task:
         options = self._store.options
-        hurried = len(self._store.view.tree.levels[0]) >= options.slow_tables
+        hurried = len(self._store.view.tree.levels[0]) >= 2 * options.merge_tables
         flush = isinstance(job, Flush)
         # A table of level 0 is merged soon, and writers may be waiting for it.
         compression = Compression.NONE if flush else options.compression
@@ -237,7 +234,7 @@ class Chores:
             0 if flush or hurried else options.merge_bytes_per_second,
         )
 
-    def _succeeded(self, kind: str, outcome: Built) -> None:
+    def _succeeded(self, kind: str) -> None:
         self._failures[kind] = 0
         self.retry_at[kind] = 0.0
 

@@ -1,8 +1,8 @@
 """The store behind the port: writes to the log and the memtable, reads from all of it.
 
-Knows: the path of a write and of a read, and when a memtable is full. Must not know: how tables
-come about (``chores``), how the pieces are made one state (``store``), how a directory is opened
-(``opening``).
+Knows: the path of a write and of a read. Must not know: when a memtable is full (``pressure``), how
+tables come about (``chores``), how the pieces are made one state (``store``), how a directory is
+opened (``opening``).
 
 A write is appended to the log, synced if asked, and then shown in the memtable. A read looks into
 the memtable, those that wait to become tables, the row cache, and then the tables from new to old.
@@ -12,12 +12,11 @@ Invariants:
 - A row is visible only after its record is in the log, and with ``sync`` on the disk.
 - A write that is refused was not begun.
 
-Threads: the port's, and two of its own (``background``).
+Threads: the port's, and three of its own (``background``).
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from dynamokv.storage.lsm.batch import encode_batch
 from dynamokv.storage.lsm.bloom import key_hash
 from dynamokv.storage.lsm.checkpoint import write_checkpoint
 from dynamokv.storage.lsm.chores import Chores
-from dynamokv.storage.lsm.framing import RECORD_BYTES, SALT_BYTES
+from dynamokv.storage.lsm.framing import RECORD_BYTES
 from dynamokv.storage.lsm.jobs import Outcome, Task, job_bytes
 from dynamokv.storage.lsm.journal import Journal
 from dynamokv.storage.lsm.manifest import Manifest
@@ -47,13 +46,13 @@ from dynamokv.storage.lsm.supervisor import Worker
 from dynamokv.storage.lsm.table import MISSING, TableDamaged
 from dynamokv.storage.lsm.tree import Edit, Lost
 from dynamokv.storage.lsm.view import View
-from dynamokv.storage.lsm.work import run
+from dynamokv.storage.lsm.work import random_salt, run
 
 CHILD_BYTES_MIN: Final = 1 * MiB
 """A smaller job is done by a thread of this process: some ten milliseconds, where a process that
 has to be started first takes a quarter of a second."""
 
-NICENESS: Final = (0, 15)
+NICENESS: Final = (5, 15)
 """Of the processes for flushes, which writers may wait for, and for merges, which nobody does."""
 
 DROP_BATCH_ROWS: Final = 1000
@@ -65,11 +64,6 @@ class Lock(Protocol):
 
     def release(self) -> None:
         """Let them in."""
-
-
-def random_salt() -> bytes:
-    """Salt of a new file."""
-    return os.urandom(SALT_BYTES)
 
 
 class LSMEngine:

@@ -47,7 +47,7 @@ def inspect(path: Path, *, rows: bool = False) -> Iterator[str]:
     ``rows``: every row as well.
 
     Raises:
-        UsageError: it is no file of a store.
+        UsageError: it is no file of a store, or a directory.
         CorruptionError: it is of a newer format version.
         StorageError: it cannot be read.
     """

@@ -1,7 +1,7 @@
 """Work that reads and writes whole files, as data: it can be done here or in another process.
 
 Knows: what each job needs and what comes of it. Must not know: who does it, what becomes of the
-result. ``pick`` makes merges, ``engine`` the others, ``work`` does them all.
+result. ``pick`` makes merges, ``chores`` and ``opening`` the others, ``work`` does them all.
 """
 
 from __future__ import annotations

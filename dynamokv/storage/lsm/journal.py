@@ -37,11 +37,11 @@ class Journal:
         self.writer = RecordWriter(directory, RecordType.BATCH)
 
     def begin(self, number: int) -> None:
-        """Go on in a new log of this number. The present one, if there is one, is synced.
+        """Go on in a new log of this number. The caller has synced the present one, if there is.
 
         Raises:
             OSError: there is no new log; the present one goes on.
-            StorageError: a sync failed, and with it the store.
+            StorageError: the directory could not be synced, and the store takes no more writes.
         """
         writer = self.writer
         salt = self._salt()

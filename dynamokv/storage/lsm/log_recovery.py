@@ -8,7 +8,7 @@ The rules, which ``docs/formats/wal.md`` explains:
 - Rows are those of every log, in order, on top of the tables. Sequences are dense across all of
   them, and that is what proves that nothing is missing in between.
 - In the last log, bytes that are no record, with no record after them, are the write that a crash
-  interrupted: a torn tail, to be cut off.
+  interrupted: a torn tail, to be left behind.
 - Everything else is damage. Every valid row around it counts, and the file is kept for inspection.
 """
 
@@ -36,7 +36,8 @@ from dynamokv.storage.lsm.names import Kind, file_name
 
 @dataclass(slots=True)
 class FoundLogs:
-    """The outcome. Without ``faults``, the store goes on in the last of ``logs``."""
+    """The outcome. The store begins a new log; only on a full disk, and without ``faults``, it goes
+    on in the last of these."""
 
     rows: dict[bytes, bytes | None] = field(default_factory=dict)
     sequence: int = 0

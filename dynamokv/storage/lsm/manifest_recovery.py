@@ -5,7 +5,7 @@ Knows: manifests. Must not know: tables and logs beyond their numbers. Nothing h
 - The manifest that ``CURRENT`` names counts. Where that cannot be read, the newest that can.
 - Bytes at its end that are no record are an edit that a crash interrupted. That may be wrong (a
   flipped bit in the last edit looks the same), and shows when the files do not fit the tree:
-  ``recovery`` finds out.
+  ``opening`` finds out, with ``orphans``.
 - Anything else is a fault. Every edit around it counts that fits.
 - Where edits may be lost, it says which tables they may have been about: ``could_have_had``.
 """
@@ -33,7 +33,8 @@ from dynamokv.storage.lsm.tree import Tree
 
 @dataclass(slots=True)
 class FoundManifest:
-    """The outcome. Without ``faults``, the store goes on in it, cut to ``size_bytes``."""
+    """The outcome. The store begins a new one; only on a full disk it goes on in this one, cut to
+    ``size_bytes``."""
 
     tree: Tree = field(default_factory=Tree)
     number: int = 0

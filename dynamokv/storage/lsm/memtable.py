@@ -17,7 +17,7 @@ from typing import Final
 from dynamokv.ports import Row
 from dynamokv.storage.lsm.jobs import LogPart
 
-ROW_OVERHEAD: Final = 200
+ROW_OVERHEAD_BYTES: Final = 200
 """Bytes of memory for a row beyond its own: two bytes objects, its place in the dict, and what the
 dict keeps free to grow. Measured; on the safe side."""
 
@@ -37,7 +37,7 @@ class Memtable:
     def __init__(self, rows: dict[bytes, bytes | None] | None = None) -> None:
         self.rows: dict[bytes, bytes | None] = {} if rows is None else rows
         self.size_bytes = sum(
-            len(key) + len(value or b"") + ROW_OVERHEAD for key, value in self.rows.items()
+            len(key) + len(value or b"") + ROW_OVERHEAD_BYTES for key, value in self.rows.items()
         )
         self.logs: list[LogPart] = []
         self._sorted: list[bytes] = []
@@ -51,7 +51,7 @@ class Memtable:
             if key in rows:
                 added -= len(rows[key] or b"")
             else:
-                added += ROW_OVERHEAD + len(key)
+                added += ROW_OVERHEAD_BYTES + len(key)
             if value is not None:
                 added += len(value)
             rows[key] = value

@@ -22,7 +22,7 @@ SLICE_BYTES: Final = 4 * MiB
 """Of memory for rows that were read and not handed on yet, over all runs. Larger is not faster.
 """
 
-ROW_BYTES: Final = 128
+ROW_MEMORY_BYTES: Final = 128
 """What Python takes for a row besides its bytes."""
 
 _key_of = itemgetter(0)
@@ -101,11 +101,11 @@ class _Source:
             self._size_bytes -= self._weight(blocks[0])
             rows += blocks.popleft()
         if blocks and (end := bisect_right(blocks[0], last, key=_key_of)):
-            self._size_bytes -= end * ROW_BYTES
+            self._size_bytes -= end * ROW_MEMORY_BYTES
             rows += blocks[0][:end]
             del blocks[0][:end]
         return rows
 
     def _weight(self, block: list[Row]) -> int:
         # A block ends with the row that filled it, so only that one can be large.
-        return len(block) * ROW_BYTES + self._block_bytes + len(block[-1][1] or b"")
+        return len(block) * ROW_MEMORY_BYTES + self._block_bytes + len(block[-1][1] or b"")

@@ -16,6 +16,9 @@ from dynamokv.storage.lsm.jobs import Task
 from dynamokv.storage.lsm.names import build_name, build_prefix
 from dynamokv.storage.lsm.tree import TableMeta
 
+ROWS_UNWATCHED: Final = 4096
+"""The same without a limit: as many as make the calls cheap, and no second copy of a memtable."""
+
 ROWS_AT_ONCE: Final = 256
 """Between two looks at the size of a table that has a limit."""
 
@@ -55,7 +58,7 @@ class NewTables:
 
     def add(self, rows: Sequence[Row]) -> None:
         """The next rows, in order."""
-        size = ROWS_AT_ONCE if self._table_bytes else max(len(rows), 1)
+        size = ROWS_AT_ONCE if self._table_bytes else ROWS_UNWATCHED
         for start in range(0, len(rows), size):
             builder = self._builder = self._builder or self._begin()
             builder.add(rows[start : start + size])

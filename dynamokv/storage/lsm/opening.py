@@ -10,7 +10,8 @@ how a manifest, a log or a table is read.
   have (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), and a
   second sync of it says yes: what is to be durable is written anew.
 - Only where the disk is too full for a table, the store goes on in its log, so that it can be read.
-- Nothing local can keep a store from opening, except a full disk, a lock, and a newer version.
+- No damage keeps a store from opening. A full disk does, a lock, a newer version, the store of
+  something else, and what the disk says that may pass.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class Opening:
         self.files_damaged = len({fault.file for fault in faults}) + len(missing) + len(damaged)
         self.forgot = bool(self.files_damaged or logs.cut_bytes or tree.lost)
         self._report(faults, missing, damaged, logs)
+        # What is lost comes first: the rows of the logs are newer, and heal what they are about.
         for meta in missing:
             name = file_name(Kind.TABLE, meta.number)
             lost = Lost(name, meta.first_key, meta.last_key + b"\0", "it is missing")
@@ -203,8 +205,15 @@ class Opening:
             return tree
         task = self._task(Flush(()))
         tree = tree.apply(heal_written(tree, Memtable(logs.rows)))
-        where = self._files, self._directory, logs.rows
-        outcome = write_memtable(task, *where, tree.sequence, logs.sequence, self._salt)
+        outcome = write_memtable(
+            task,
+            self._files,
+            self._directory,
+            logs.rows,
+            tree.sequence,
+            logs.sequence,
+            self._salt,
+        )
         return self._add(tree, tables, 0, outcome, task.tag)
 
     def _begin_anew(self, tree: Tree, tables: dict[int, Table], logs: FoundLogs) -> None:
@@ -223,7 +232,8 @@ class Opening:
     def _go_on(
         self, tree: Tree, tables: dict[int, Table], manifest: FoundManifest, logs: FoundLogs
     ) -> None:
-        """Append to the log and the manifest that were found."""
+        """On a full disk: append to the log and the manifest that were found, cut behind their last
+        good records."""
         active = Memtable(logs.rows)
         *active.logs, last = logs.logs
         self._journal.go_on(last, logs.last_salt)
@@ -258,8 +268,8 @@ class Opening:
 
     def _task(self, job: Flush | Salvage) -> Task:
         options = self._store.options
-        looks = Format(options.block_bytes, options.compression, options.bloom_bits)
-        return Task(job, self._salt().hex(), looks, 0)
+        format = Format(options.block_bytes, options.compression, options.bloom_bits)
+        return Task(job, self._salt().hex(), format, 0)
 
     def _add(
         self, tree: Tree, tables: dict[int, Table], level: int, outcome: Outcome, tag: str

@@ -13,8 +13,8 @@ from dynamokv.errors import ConfigError
 from dynamokv.limits import KiB, MiB
 
 BLOCK_BYTES_MAX: Final = 32 * KiB
-"""Offsets within a block are two bytes: a block is closed once it is this large, and only its last
-row may reach beyond."""
+"""A block is closed once it is this large, so that only a large row makes one whose offsets do not
+fit into two bytes."""
 
 
 class Compaction(Enum):
@@ -54,7 +54,8 @@ class LSMOptions:
     """
 
     compression: Compression = Compression.ZSTD
-    """Of merged tables. Those of level 0 do not live long enough for it."""
+    """Of merged tables, and of those that an opening writes. What a running store makes of a
+    memtable is stored as it is: it does not live long, and writers may be waiting for it."""
 
     bloom_bits: int = 12
     """Bits a key in a table's filter. 12 let about one absent key of a hundred through; 0: no
@@ -75,14 +76,15 @@ class LSMOptions:
     merge_tables: int = 4
     """Tables of level 0 (or of like size) that make a merge worth it."""
 
-    slow_tables: int = 20
-    """Tables of level 0 above which each write is slowed down a little."""
+    slow_tables: int = 32
+    """Tables of level 0 from which on each write is slowed down a little."""
 
-    stop_tables: int = 36
-    """Tables of level 0 above which writes wait."""
+    stop_tables: int = 64
+    """Tables of level 0 from which on writes wait."""
 
     merge_bytes_per_second: int = 128 * MiB
-    """Bytes read and written by merges; 0: no limit. It is lifted while writes are slowed down."""
+    """Bytes read and written by merges; 0: no limit. It is lifted while level 0 has twice as many
+    tables as make a merge worth it."""
 
     scrub_seconds: float = 7 * 86_400.0
     """Every table is read and verified this often; 0: never."""

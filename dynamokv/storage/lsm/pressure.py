@@ -31,15 +31,16 @@ LOG_FACTOR: Final = 4
 STALL_SECONDS_MAX: Final = 30.0
 """A write that waited this long for room is refused. Far above what a flush takes."""
 
-SLOW_SECONDS: Final = 0.001
-"""What a write is slowed down by for each table of level 0 above ``slow_tables``, at most ten times
-this."""
+SLOW_BYTES_PER_SECOND: Final = 64 * MiB
+"""What writes are slowed down to at ``slow_tables``; at each table above that, to half, a third and
+so on, so that merges catch up long before writes have to stop."""
+
+SLOW_PAUSE_SECONDS: Final = 0.001
+"""The shortest pause worth taking; what is due is added up until then."""
 
 SYNC_AHEAD_BYTES: Final = 4 * MiB
 """Of the log that are synced in the background where writers do not ask for it: what is left at its
 end takes a few milliseconds."""
-
-SLOW_STEPS_MAX: Final = 10
 
 _logger = logging.getLogger("dynamokv.storage")
 
@@ -64,6 +65,7 @@ class Pressure:
         self._memtable_bytes = options.memtable_bytes
         self._log_bytes = LOG_FACTOR * options.memtable_bytes
         self._look_at = SYNC_AHEAD_BYTES
+        self._slowed_at = 0
         self._slow_tables = options.slow_tables
         self._stop_tables = options.stop_tables
         self.stalls = 0
@@ -90,11 +92,20 @@ class Pressure:
             self._wait(lambda: len(self._store.view.frozen) < FROZEN_MAX)
             self._rotate()
             self.work_off()
-        over = self._level0() - self._slow_tables + 1
         if self._level0() >= self._stop_tables:
             self._wait(lambda: self._level0() < self._stop_tables)
-        elif over > 0 and self._background is not None:
-            self._pause(self._background, min(over, SLOW_STEPS_MAX) * SLOW_SECONDS)
+        elif self._level0() >= self._slow_tables and self._background is not None:
+            self._slow_down(self._background)
+
+    def _slow_down(self, background: Background) -> None:
+        """Pause for what was written since the last look, as the merges are behind."""
+        written_bytes = self._writer.written_bytes
+        over = self._level0() - self._slow_tables + 1
+        since = min(written_bytes - self._slowed_at, self._memtable_bytes)
+        due = since * over / SLOW_BYTES_PER_SECOND
+        if due >= SLOW_PAUSE_SECONDS:
+            self._slowed_at = written_bytes
+            self._pause(background, due)
 
     def _sync_ahead(self) -> None:
         """Have a part of the log synced, so that the end of it does not take long."""

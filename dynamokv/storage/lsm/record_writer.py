@@ -47,7 +47,7 @@ class RecordWriter:
         number: of the file.
         size_bytes: of the file, up to the end of the last good record.
         failure: why writes are refused, or ``None``.
-        syncs: how many have succeeded.
+        syncs: how many have succeeded, but for those ahead.
     """
 
     def __init__(self, directory: Path, type: RecordType) -> None:
@@ -64,7 +64,7 @@ class RecordWriter:
         self._synced_sequence = 1
         self._begun_at = 0
         self._written_before = 0
-        self._open_lock = threading.Lock()
+        self._sync_lock = threading.Lock()
 
     @property
     def unsynced(self) -> bool:
@@ -133,7 +133,7 @@ class RecordWriter:
             StorageError: as ``failure`` says. Unsynced records may be on the disk or not.
         """
         # An error is reported once for each open file: two syncs at once would share it.
-        with self._open_lock:
+        with self._sync_lock:
             self.check()
             if not self.unsynced or self._file is None:
                 return
@@ -150,7 +150,7 @@ class RecordWriter:
     def sync_ahead(self, size_bytes: int) -> None:
         """Sync what there is by now, if it is so much. Any thread; nobody waits for it, but the
         next ``sync`` then finds little to do. What fails stops the writer, as ``sync`` does."""
-        with self._open_lock:
+        with self._sync_lock:
             file, reached = self._file, self.size_bytes
             if file is None or self.failure is not None:
                 return
@@ -187,7 +187,7 @@ class RecordWriter:
         return StorageError(f"{self._directory} takes no writes: {self.failure}; reopen the store")
 
     def _close_file(self) -> None:
-        with self._open_lock:
+        with self._sync_lock:
             file, self._file = self._file, None
             if file is not None:
                 # Whatever had to be on the disk was synced, so that a failing close can lose

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def statistics(engine: LSMEngine) -> Mapping[str, Stat]:
-    """Counts since opening, sizes in bytes, ratios as fractions."""
+    """Counts since opening (those of filters: of the tables that there are now), sizes in bytes,
+    ratios as fractions."""
     store, log, chores = engine.store, engine.log, engine.chores
     view = store.view
     metas = view.tree.tables()

@@ -1,7 +1,7 @@
 """The state of an open store, and every step from one state to the next.
 
 Knows: the tree on disk, the view in memory, and the order of steps that keeps both true. Must not
-know: when a step is due (``chores``), how the log is written (``engine``).
+know: when a step is due (``chores``), how the log is written (``journal``).
 
 Invariants:
 
@@ -223,7 +223,8 @@ class Store:
             tables = self._open_all(tree, view)
             self.manifest.append(edit)
         except (DiskFull, CorruptionError, OSError) as error:
-            # The edit was not made, so nothing refers to them.
+            # Before StorageError, which two of them are: the edit was not made, so nothing refers
+            # to them.
             self.folder.remove(self.folder.path(Kind.TABLE, number) for number in new)
             if isinstance(error, OSError):
                 raise storage_error(f"cannot open a table in {self.directory}", error) from error

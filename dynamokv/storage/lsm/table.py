@@ -7,8 +7,8 @@ Invariants:
 - A damaged byte is an error, never a wrong value and never "not here". The one thing that is
   mended is the filter, because the blocks have all that it says.
 - Keys in ``meta.dropped`` are not here, whatever the file holds.
-- Any thread may read at any moment. Index and filter are read when first needed; two threads that
-  need them at once both read them, and both are right.
+- Any thread may read at any moment. Index and filter are read by ``warm`` or when first needed;
+  two threads that need them at once both read them, and both are right.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 from sys import getsizeof
+from typing import Final
 
 from dynamokv.ports import FileSystem, Row
 from dynamokv.storage.lsm import bloom
@@ -32,8 +33,9 @@ from dynamokv.storage.lsm.verify import BadPiece, verify
 
 __all__ = ["MISSING", "BadPiece", "Found", "Table", "TableDamaged"]
 
-REBUILT_BITS = 12
-"""Of a filter that is made again. It is used in memory only, so it need not be like the old one."""
+REBUILT_BITS: Final = 12
+"""Bits a key of a filter that is made again. It is in memory only, so it need not be like the old
+one."""
 
 _key_of = itemgetter(0)
 
@@ -42,7 +44,7 @@ class Table:
     """One open table.
 
     Attributes:
-        meta: replace it when ranges were dropped; nothing else in it may change.
+        meta: what the manifest says of it. Where ranges are dropped, ``Store`` opens it again.
         words: of the filter, once it is read. ``View.find`` looks into them before it calls
             ``get``, which most keys on most levels then never get to.
         memory_bytes: of index and filter, once they are read.

@@ -14,7 +14,7 @@ Invariants of a ``Tree``:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final, Protocol, TypeAlias
 
@@ -26,14 +26,13 @@ Range: TypeAlias = tuple[bytes, bytes]
 LEVELS: Final = 7
 """Level 0 and six below: at a ratio of 10, more than any disk holds."""
 
-
 LOST_MAX: Final = 1000
 """Ranges that are kept apart. With more, a written key stays with the range around it until that is
 healed."""
 
 
-class Memtable(Protocol):
-    """As much of one as is needed here."""
+class OrderedRows(Protocol):
+    """As much of a memtable as is needed here."""
 
     def between(self, start: bytes, end: bytes) -> Sequence[Row]:
         """Rows with start <= key < end, in order."""
@@ -102,7 +101,7 @@ class Tree:
     log_number: int = 1
     sequence: int = 1
     next_number: int = 1
-    lost: tuple[Lost, ...] = field(default=())
+    lost: tuple[Lost, ...] = ()
 
     def apply(self, edit: Edit) -> Tree:
         """The tree after an edit.
@@ -148,7 +147,7 @@ class Tree:
         return [table for level in self.levels for table in level]
 
 
-def heal_written(tree: Tree, memtable: Memtable) -> Edit:
+def heal_written(tree: Tree, memtable: OrderedRows) -> Edit:
     """What a memtable that becomes a table mends: a key that was written since is lost no longer,
     whatever older tables have of it. The ranges around it remain."""
     healed: list[Range] = []

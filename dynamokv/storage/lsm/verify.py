@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import itemgetter, lt
+from typing import Final
 
 from xxhash import xxh3_128
 
@@ -20,7 +21,8 @@ from dynamokv.storage.lsm.table_file import TableDamaged, TableFile
 from dynamokv.storage.lsm.table_format import Index, Properties
 from dynamokv.storage.lsm.tree import Range, TableMeta
 
-READ_BYTES = 1 * MiB
+READ_BYTES: Final = 1 * MiB
+"""Read at once for the digest."""
 
 _key_of = itemgetter(0)
 _value_of = itemgetter(1)

@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
+from dynamokv.limits import MiB
 from dynamokv.ports import AppendFile, FileSystem
 from dynamokv.storage.lsm.names import TEMPORARY
+
+COPY_BYTES: Final = 1 * MiB
+"""Read and written at once by a copy."""
 
 
 def create_file(files: FileSystem, path: Path, pieces: Iterable[bytes]) -> AppendFile:
@@ -54,7 +59,3 @@ def copy_file(files: FileSystem, source: Path, target: Path, size_bytes: int) ->
         create_file(files, target, pieces).close()
     finally:
         file.close()
-
-
-COPY_BYTES = 1 << 20
-"""Read and written at once by a copy."""

@@ -173,7 +173,9 @@ class _Work:
             header = decode_header(data, FileKind.WAL)
             if header.fault is not None:
                 raise CorruptionError(header.fault)
-            end = replay(data[: log.size_bytes], header.salt, log.first_sequence, rows)
+            if len(data) > log.size_bytes:
+                data = data[: log.size_bytes]
+            end = replay(data, header.salt, log.first_sequence, rows)
             if end != log.end_sequence:
                 raise CorruptionError(f"it ends before batch {end}")
         except CorruptionError as error:

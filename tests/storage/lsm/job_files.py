@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -32,16 +31,12 @@ from dynamokv.storage.lsm.options import BLOCK_BYTES_MAX, Compression
 from dynamokv.storage.lsm.table import Table
 from dynamokv.storage.lsm.tree import TableMeta
 from dynamokv.storage.lsm.work import run, write_memtable
+from tests.storage.lsm.stores import salts
 
 SALT: Final = bytes(range(8))
 FORMAT: Final = Format(block_bytes=128, compression=Compression.NONE, bloom_bits=12)
 TAG: Final = "test"
 SLOW_BYTES_PER_SECOND: Final = 200_000
-
-
-def salts() -> Callable[[], bytes]:
-    numbers = itertools.count(1)
-    return lambda: next(numbers).to_bytes(8, "big")
 
 
 def task(job: Job, tag: str = TAG, bytes_per_second: int = 0) -> Task:

@@ -84,14 +84,15 @@ def test_the_script_has_flushes_and_merges(options: str) -> None:
     assert {"link table", "append wal-0", "replace CURRE"} <= names
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("options", "sync_share"), [("tiny", 0.4), ("tiered", 1.0)])
 def test_a_crash_at_every_call(options: str, sync_share: float) -> None:
     story = script(1, 10 if options == "tiny" else 8, sync_share, options=options)
-    campaign = Campaign(story, losses_tried=7, recovery_losses=2, recovery_every=8)
+    campaign = Campaign(story, losses_tried=7, recovery_losses=2, recovery_every=20)
     report = campaign.crash_everywhere()
     assert report.crashes > 80
     assert report.survivors > 200
-    assert report.recoveries > 100
+    assert report.recoveries > 40
 
 
 @pytest.mark.parametrize("full_error", [errno.ENOSPC, errno.EDQUOT])

@@ -22,6 +22,7 @@ from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.options import Compaction, Compression, LSMOptions
 from dynamokv.storage.memory import MemoryEngine
 from dynamokv.testing.disk import SimulatedDisk
+from tests.storage.lsm.stores import NoLock
 
 SEEDS: Final = 30
 OPTION_SETS: Final = 3
@@ -30,16 +31,6 @@ OPTION_SETS: Final = 3
 END: Final = b"\xff" * 40
 
 Operation: TypeAlias = tuple[str, Any]
-
-
-class NoLock:
-    """For stores that no other process can see."""
-
-    def __init__(self, directory: Path) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
 
 
 def random_options(rng: random.Random) -> LSMOptions:

@@ -15,21 +15,12 @@ from dynamokv.storage.lsm.framing import HEADER_BYTES
 from dynamokv.storage.lsm.names import DAMAGED, Kind, parse_name
 from dynamokv.storage.lsm.options import Compression, LSMOptions
 from dynamokv.testing.disk import SimulatedDisk
+from tests.storage.lsm.stores import NoLock
+from tests.storage.lsm.workload import STORE
 
-STORE = Path("/store")
 OPTIONS = LSMOptions(block_bytes=200, memtable_bytes=1 << 20, compression=Compression.NONE)
 KEYS = [b"key %03d" % n for n in range(60)]
 END = b"\xff"
-
-
-class NoLock:
-    """For stores that no other process can see."""
-
-    def __init__(self, directory: Path) -> None:
-        pass
-
-    def release(self) -> None:
-        pass
 
 
 class Store:

@@ -20,6 +20,7 @@ from dynamokv.storage.lsm.jobs import Format
 from dynamokv.storage.lsm.options import Compression
 from dynamokv.storage.lsm.table import Table, TableDamaged
 from dynamokv.storage.lsm.tree import TableMeta
+from tests.storage.lsm.stores import newer
 from tests.storage.lsm.tables import (
     ABSENT,
     FORMAT,
@@ -331,9 +332,8 @@ def test_a_file_that_is_not_there_is_damage(
     assert (caught.value.start, caught.value.end) == (b"", b"pear\0")
 
 
-def newer(data: bytes) -> bytes:
-    fields = pack(">8sHH8sQ", MAGIC, 2, FileKind.TABLE, SALT, 0)
-    return fields + pack(">Q", xxh3_64_intdigest(fields)) + data[HEADER_BYTES:]
+def newer_table(data: bytes) -> bytes:
+    return newer(data, FileKind.TABLE)
 
 
 class Keeping(RealFiles):
@@ -347,7 +347,7 @@ class Keeping(RealFiles):
         return self.opened[-1]
 
 
-@pytest.mark.parametrize("change", [newer, lambda data: data[:-1]])
+@pytest.mark.parametrize("change", [newer_table, lambda data: data[:-1]])
 def test_what_is_not_opened_is_closed(
     path: Path, meta: TableMeta, change: Callable[[bytes], bytes]
 ) -> None:
@@ -360,7 +360,7 @@ def test_what_is_not_opened_is_closed(
 
 
 def test_a_newer_version_is_named(path: Path, meta: TableMeta) -> None:
-    path.write_bytes(newer(path.read_bytes()))
+    path.write_bytes(newer_table(path.read_bytes()))
     for damaged_ok in (False, True):
         with pytest.raises(CorruptionError, match="table-00000004: format version 2") as caught:
             open_table(path, meta, damaged_ok=damaged_ok)
