@@ -72,7 +72,7 @@ class RocksDBEngine:
 
     Args:
         directory: created when absent.
-        cache_bytes: blocks that were read, with the indexes and filters of the tables.
+        cache_bytes: blocks that were read. Indexes and filters of the tables come on top.
         memtable_bytes: rows in memory before they become a table. Two such generations exist.
         bloom_bits: bits a key in a table's filter; 0: no filter.
         tune: changes RocksDB's options, after ours.

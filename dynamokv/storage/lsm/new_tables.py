@@ -16,11 +16,11 @@ from dynamokv.storage.lsm.jobs import Task
 from dynamokv.storage.lsm.names import build_name, build_prefix
 from dynamokv.storage.lsm.tree import TableMeta
 
-ROWS_UNWATCHED: Final = 4096
-"""The same without a limit: as many as make the calls cheap, and no second copy of a memtable."""
-
 ROWS_AT_ONCE: Final = 256
 """Between two looks at the size of a table that has a limit."""
+
+ROWS_UNWATCHED: Final = 4096
+"""The same without a limit: as many as make the calls cheap, and no second copy of a memtable."""
 
 
 class NewTables:

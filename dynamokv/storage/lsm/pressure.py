@@ -38,6 +38,10 @@ so on, so that merges catch up long before writes have to stop."""
 SLOW_PAUSE_SECONDS: Final = 0.001
 """The shortest pause worth taking; what is due is added up until then."""
 
+LOOK_SECONDS: Final = 0.1
+"""A write that waits for room is woken by every step; at the latest after this it looks again, at
+its deadline and at the health of the store."""
+
 SYNC_AHEAD_BYTES: Final = 4 * MiB
 """Of the log that are synced in the background where writers do not ask for it: what is left at its
 end takes a few milliseconds."""
@@ -119,30 +123,31 @@ class Pressure:
             return False
         worked = False
         chores = self._chores
-        while self._journal.writer.failure is None and (chores.flush_step() or chores.merge_step()):
+        while self._writer.failure is None and (chores.flush_step() or chores.merge_step()):
             worked = True
         return worked
 
     def _is_full(self) -> bool:
         return (
             self._store.view.active.size_bytes >= self._memtable_bytes
-            or self._journal.writer.size_bytes >= self._log_bytes
+            or self._writer.size_bytes >= self._log_bytes
         )
 
     def _level0(self) -> int:
         return self._store.view.level0_tables
 
     def _rotate(self) -> None:
-        """Go on in a new log with a new memtable. Where there is no room for another log, the
-        present ones go on, up to twice their size."""
+        """Go on in a new log with a new memtable. Where no other log can be made, the present ones
+        go on, up to twice the log's size."""
         journal = self._journal
-        journal.writer.sync()
+        # Before the next log has a record: what a power cut takes is always the end.
+        self._writer.sync()
         part = journal.part()
         try:
             journal.begin(self._store.folder.take_number())
         except OSError as error:
             refusal = storage_error("cannot begin a log", error)
-            if journal.writer.size_bytes >= 2 * self._log_bytes:
+            if self._writer.size_bytes >= 2 * self._log_bytes:
                 raise refusal from error
             _logger.warning("%s: %s", self._store.directory, refusal)
             return
@@ -157,7 +162,7 @@ class Pressure:
         self.stalls += 1
         deadline = time.monotonic() + STALL_SECONDS_MAX
         while not done():
-            self._journal.writer.check()
+            self._writer.check()
             if self._background is None:
                 if not self.work_off() and not done():
                     raise self._no_room()
@@ -165,7 +170,7 @@ class Pressure:
                 self._background.wake()
                 raise self._no_room()
             else:
-                self._pause(self._background, 0.1)
+                self._pause(self._background, LOOK_SECONDS)
 
     def _pause(self, background: Background, seconds: float) -> None:
         before = time.monotonic()

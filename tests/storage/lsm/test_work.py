@@ -33,13 +33,13 @@ from tests.storage.lsm.job_files import (
     built,
     perform,
     rows_of,
-    salts,
     tables_of,
     task,
     unfinished,
     write_log,
     write_table,
 )
+from tests.storage.lsm.stores import salts
 
 HERE = Path("/store")
 

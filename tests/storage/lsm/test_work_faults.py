@@ -28,11 +28,11 @@ from tests.storage.lsm.job_files import (
     built,
     perform,
     rows_of,
-    salts,
     tables_of,
     task,
     write_log,
 )
+from tests.storage.lsm.stores import salts
 
 HERE = Path("/store")
 
