@@ -23,20 +23,19 @@ from dynamokv.storage.lsm.jobs import (
     Damaged,
     Failed,
     Flush,
-    Format,
     Job,
     Merge,
     Outcome,
     Salvage,
     Scrub,
     Task,
+    format_for,
 )
 from dynamokv.storage.lsm.memtable import Memtable
 from dynamokv.storage.lsm.names import Kind, file_name
-from dynamokv.storage.lsm.options import Compression
 from dynamokv.storage.lsm.pick import pick
 from dynamokv.storage.lsm.store import Store
-from dynamokv.storage.lsm.tree import Edit, Lost, TableMeta
+from dynamokv.storage.lsm.tree import Edit, Lost, TableMeta, Tree
 from dynamokv.storage.lsm.work import write_memtable
 
 RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 3.0)
@@ -72,14 +71,14 @@ class Chores:
         store: Store,
         *,
         clock: Callable[[], float],
-        tag: Callable[[], str],
+        salt: Callable[[], bytes],
         perform_flush: Callable[[Task], Outcome],
         perform_merge: Callable[[Task], Outcome],
         stop: Callable[[str], object],
     ) -> None:
         self._store = store
         self._clock = clock
-        self._tag = tag
+        self._salt = salt
         self._perform_flush = perform_flush
         self._perform_merge = perform_merge
         self._stop = stop
@@ -128,6 +127,7 @@ class Chores:
             memtable.rows,
             memtable.logs[0].first_sequence,
             memtable.logs[-1].end_sequence,
+            self._salt,
         )
 
     # Everything else.
@@ -146,7 +146,7 @@ class Chores:
             return False
         try:
             self._store.tidy_manifest()
-            job = self._next_merge()
+            job = self._next_merge(self._store.begin_merge())
             if job is None:
                 return False
             if isinstance(job, Edit):
@@ -158,9 +158,7 @@ class Chores:
             self._failed("merge", Failed(str(error), full=isinstance(error, DiskFull)))
             return False
 
-    def _next_merge(self) -> Job | Edit | None:
-        store = self._store
-        tree = store.view.tree
+    def _next_merge(self, tree: Tree) -> Job | Edit | None:
         with self._lock:
             damaged = list(self._damaged)
         for number in damaged:
@@ -168,13 +166,14 @@ class Chores:
             if meta is not None:
                 return Salvage(meta)
             self._damaged.pop(number, None)
-        return pick(tree, store.options, frozenset(self._damaged)) or self._next_scrub()
+        options = self._store.options
+        return pick(tree, options, frozenset(self._damaged)) or self._next_scrub(tree)
 
-    def _next_scrub(self) -> Scrub | None:
+    def _next_scrub(self, tree: Tree) -> Scrub | None:
         period = self._store.options.scrub_seconds
         if not period:
             return None
-        tables = self._store.view.tree.tables()
+        tables = tree.tables()
         now = self._clock()
         self._verified = {
             # Those that were there at the opening take their turns all over the period.
@@ -188,7 +187,6 @@ class Chores:
 
     def _carry_out(self, job: Job) -> bool:
         task = self._task(job)
-        self._store.begin_merge()
         outcome = self._perform_merge(task)
         if isinstance(outcome, Failed):
             self._failed("merge", outcome)
@@ -197,7 +195,6 @@ class Chores:
             # Never of a salvage: that makes do with what is there.
             self.report_damage(outcome.number, outcome.reason)
             return True
-        self._succeeded("merge")
         if isinstance(job, Merge):
             self._store.install_merge(job, task.tag, outcome.tables)
             self.counters["merges"] += 1
@@ -209,6 +206,7 @@ class Chores:
             self._verified[job.table.number] = self._clock()
             self.counters["scrubs"] += 1
             self.counters["scrub_bytes"] += outcome.read_bytes
+        self._succeeded("merge")
         return True
 
     def _salvaged(self, table: TableMeta, tag: str, outcome: Built) -> None:
@@ -224,15 +222,9 @@ class Chores:
     def _task(self, job: Job) -> Task:
         options = self._store.options
         hurried = len(self._store.view.tree.levels[0]) >= 2 * options.merge_tables
-        flush = isinstance(job, Flush)
-        # A table of level 0 is merged soon, and writers may be waiting for it.
-        compression = Compression.NONE if flush else options.compression
-        return Task(
-            job,
-            self._tag(),
-            Format(options.block_bytes, compression, options.bloom_bits),
-            0 if flush or hurried else options.merge_bytes_per_second,
-        )
+        free = hurried or isinstance(job, Flush)
+        rate = 0 if free else options.merge_bytes_per_second
+        return Task(job, self._salt().hex(), format_for(job, options), rate)
 
     def _succeeded(self, kind: str) -> None:
         self._failures[kind] = 0

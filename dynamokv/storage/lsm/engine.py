@@ -118,7 +118,7 @@ class LSMEngine:
         self.chores = Chores(
             self.store,
             clock=clock,
-            tag=lambda: salt().hex(),
+            salt=salt,
             perform_flush=flush,
             perform_merge=merge,
             stop=self.log.stop,

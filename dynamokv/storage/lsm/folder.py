@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +61,7 @@ class Folder:
                 self.files.sync_dir(self.directory)
         except OSError as error:
             self.remove(self.path(Kind.TABLE, meta.number) for meta in numbered)
-            self.remove(self.directory / build_name(tag, index) for index in range(len(built)))
+            self.discard(tag, len(built))
             raise storage_error(f"cannot name a table in {self.directory}", error) from error
         return numbered
 
@@ -78,8 +77,21 @@ class Folder:
                 self.removal_failures += 1
                 _logger.warning("%s cannot be deleted: %s", path, error)
 
-    def set_aside(self, names: Iterable[str]) -> None:
-        """Keep damaged files for inspection, under a name that nothing reads."""
+    def discard(self, tag: str, count: int) -> None:
+        """Delete finished tables that nobody wants any more."""
+        self.remove(self.directory / build_name(tag, index) for index in range(count))
+
+    def set_aside(self, names: Iterable[str]) -> set[str]:
+        """Keep damaged files for inspection, under a name that nothing reads. Those that are still
+        there under their own names are returned."""
+        kept: set[str] = set()
         for name in names:
-            with suppress(OSError):
+            try:
                 self.files.replace(self.directory / name, self.directory / (name + DAMAGED))
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                kept.add(name)
+                self.removal_failures += 1
+                _logger.warning("%s cannot be set aside: %s", self.directory / name, error)
+        return kept

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from dynamokv.storage.lsm.options import Compression
+from dynamokv.storage.lsm.options import Compression, LSMOptions
 from dynamokv.storage.lsm.tree import Lost, TableMeta
 
 
@@ -70,6 +70,13 @@ class Salvage:
 
 
 Job: TypeAlias = Flush | Merge | Scrub | Salvage
+
+
+def format_for(job: Job, options: LSMOptions) -> Format:
+    """How the tables of a job are to look. Those of a memtable are merged soon, and writers may be
+    waiting for them: they are not compressed."""
+    compression = Compression.NONE if isinstance(job, Flush) else options.compression
+    return Format(options.block_bytes, compression, options.bloom_bits)
 
 
 def job_bytes(job: Job) -> int:

@@ -23,7 +23,7 @@ from typing import Final
 
 from dynamokv.errors import DiskFull, StorageError
 from dynamokv.storage.lsm.faults import Fault
-from dynamokv.storage.lsm.jobs import Built, Failed, Flush, Format, Outcome, Salvage, Task
+from dynamokv.storage.lsm.jobs import Built, Failed, Flush, Outcome, Salvage, Task, format_for
 from dynamokv.storage.lsm.journal import Journal
 from dynamokv.storage.lsm.log_recovery import FoundLogs, recover_logs
 from dynamokv.storage.lsm.manifest_recovery import FoundManifest, recover_manifest
@@ -108,6 +108,7 @@ class Opening:
             tree = tree.apply(Edit(removed=(meta.number,), lost=(lost,)))
         for error in damaged:
             tree = self._salvage(tree, tables, error)
+        kept: set[str] = set()
         try:
             tree = self._flush(tree, tables, logs)
         except DiskFull:
@@ -117,8 +118,8 @@ class Opening:
         else:
             self._begin_anew(tree, tables, logs)
             names = {fault.file for fault in faults} | {error.file for error in damaged}
-            self._folder.set_aside(sorted(names - {CURRENT}))
-        self._clean(self._store.view.tree)
+            kept = self._folder.set_aside(sorted(names - {CURRENT}))
+        self._clean(self._store.view.tree, kept)
         self._store.manifest.keep_reserve()
 
     # Reading.
@@ -267,9 +268,7 @@ class Opening:
         return self._add(tree, tables, level, outcome, task.tag)
 
     def _task(self, job: Flush | Salvage) -> Task:
-        options = self._store.options
-        format = Format(options.block_bytes, options.compression, options.bloom_bits)
-        return Task(job, self._salt().hex(), format, 0)
+        return Task(job, self._salt().hex(), format_for(job, self._store.options), 0)
 
     def _add(
         self, tree: Tree, tables: dict[int, Table], level: int, outcome: Outcome, tag: str
@@ -284,9 +283,9 @@ class Opening:
             tables[meta.number] = self._store.open_table(meta)
         return tree
 
-    def _clean(self, tree: Tree) -> None:
+    def _clean(self, tree: Tree, keep: set[str]) -> None:
         """Delete what no manifest refers to and what was never finished."""
-        keep = {file_name(Kind.TABLE, meta.number) for meta in tree.tables()}
+        keep |= {file_name(Kind.TABLE, meta.number) for meta in tree.tables()}
         keep.add(file_name(Kind.MANIFEST, self._store.manifest.writer.number))
         keep.update(file_name(Kind.WAL, part.number) for part in self._store.view.active.logs)
         keep.add(file_name(Kind.WAL, self._log.number))

@@ -42,6 +42,12 @@ LOOK_SECONDS: Final = 0.1
 """A write that waits for room is woken by every step; at the latest after this it looks again, at
 its deadline and at the health of the store."""
 
+SLOW_PAUSE_SECONDS_MAX: Final = 0.1
+"""The longest one: a single large batch is not held up for seconds."""
+
+ROTATE_RETRY_SECONDS: Final = 0.1
+"""Between two tries to begin a log on a disk that has no room for it."""
+
 SYNC_AHEAD_BYTES: Final = 4 * MiB
 """Of the log that are synced in the background where writers do not ask for it: what is left at its
 end takes a few milliseconds."""
@@ -68,8 +74,9 @@ class Pressure:
         options = store.options
         self._memtable_bytes = options.memtable_bytes
         self._log_bytes = LOG_FACTOR * options.memtable_bytes
-        self._look_at = SYNC_AHEAD_BYTES
-        self._slowed_at = 0
+        self._look_at = self._next_look(0)
+        self._rotate_at = 0.0
+        self._slowed_at: int | None = None
         self._slow_tables = options.slow_tables
         self._stop_tables = options.stop_tables
         self.stalls = 0
@@ -92,28 +99,36 @@ class Pressure:
         """
         if self._writer.size_bytes >= self._look_at:
             self._sync_ahead()
-        if self._is_full():
+        if self._is_full() and time.monotonic() >= self._rotate_at:
             self._wait(lambda: len(self._store.view.frozen) < FROZEN_MAX)
             self._rotate()
             self.work_off()
-        if self._level0() >= self._stop_tables:
+        if self._level0() < self._slow_tables:
+            self._slowed_at = None
+        elif self._level0() >= self._stop_tables:
             self._wait(lambda: self._level0() < self._stop_tables)
-        elif self._level0() >= self._slow_tables and self._background is not None:
+        elif self._background is not None:
             self._slow_down(self._background)
 
     def _slow_down(self, background: Background) -> None:
         """Pause for what was written since the last look, as the merges are behind."""
         written_bytes = self._writer.written_bytes
+        if self._slowed_at is None:
+            self._slowed_at = written_bytes
         over = self._level0() - self._slow_tables + 1
-        since = min(written_bytes - self._slowed_at, self._memtable_bytes)
-        due = since * over / SLOW_BYTES_PER_SECOND
+        due = (written_bytes - self._slowed_at) * over / SLOW_BYTES_PER_SECOND
         if due >= SLOW_PAUSE_SECONDS:
             self._slowed_at = written_bytes
-            self._pause(background, due)
+            self._pause(background, min(due, SLOW_PAUSE_SECONDS_MAX))
+
+    def _next_look(self, size_bytes: int) -> int:
+        """The size of the log at which there is something to do about it."""
+        following = size_bytes + SYNC_AHEAD_BYTES
+        return min(following, self._log_bytes) if size_bytes < self._log_bytes else following
 
     def _sync_ahead(self) -> None:
         """Have a part of the log synced, so that the end of it does not take long."""
-        self._look_at = self._writer.size_bytes + SYNC_AHEAD_BYTES
+        self._look_at = self._next_look(self._writer.size_bytes)
         if self._background is not None:
             self._background.wake()
 
@@ -138,7 +153,7 @@ class Pressure:
 
     def _rotate(self) -> None:
         """Go on in a new log with a new memtable. Where no other log can be made, the present ones
-        go on, up to twice the log's size."""
+        go on, up to twice their size."""
         journal = self._journal
         # Before the next log has a record: what a power cut takes is always the end.
         self._writer.sync()
@@ -146,12 +161,17 @@ class Pressure:
         try:
             journal.begin(self._store.folder.take_number())
         except OSError as error:
-            refusal = storage_error("cannot begin a log", error)
-            if self._writer.size_bytes >= 2 * self._log_bytes:
+            refusal = storage_error(f"{self._store.directory}: cannot begin a log", error)
+            if (
+                self._writer.size_bytes >= 2 * self._log_bytes
+                or self._store.view.active.size_bytes >= 2 * self._memtable_bytes
+            ):
                 raise refusal from error
-            _logger.warning("%s: %s", self._store.directory, refusal)
+            _logger.warning("%s", refusal)
+            if self._background is not None:
+                self._rotate_at = time.monotonic() + ROTATE_RETRY_SECONDS
             return
-        self._look_at = SYNC_AHEAD_BYTES
+        self._look_at = self._next_look(0)
         self._store.freeze(part)
         if self._background is not None:
             self._background.wake()
@@ -183,5 +203,5 @@ class Pressure:
             return DiskFull(f"{where}: {self._chores.full}")
         return StorageError(
             f"{where}: {len(self._store.view.frozen)} memtables and {self._level0()} tables of "
-            "level 0 wait for the disk"
+            "level 0 wait for the disk; try again later"
         )

@@ -82,13 +82,14 @@ class RecordWriter:
         """Append to this file from now on, beginning with this sequence. The earlier one must be
         synced, and is closed."""
         assert self._file is None or not self.unsynced
-        self._close_file()
-        self._written_before = self.written_bytes
-        self._file = file
-        self._seed = salt_seed(salt)
-        self.number = number
-        self.sequence = self._synced_sequence = sequence
-        self.size_bytes = self._synced_bytes = self._begun_at = size_bytes
+        with self._sync_lock:
+            self._close_file()
+            self._written_before = self.written_bytes
+            self._file = file
+            self._seed = salt_seed(salt)
+            self.number = number
+            self.sequence = self._synced_sequence = sequence
+            self.size_bytes = self._synced_bytes = self._begun_at = size_bytes
 
     def append(self, payload: bytes) -> None:
         """Add a record: all of it, or nothing that can ever be seen.
@@ -116,15 +117,18 @@ class RecordWriter:
             raise
 
     def _cut_back(self, file: AppendFile, cause: OSError) -> None:
-        try:
-            file.truncate(self.size_bytes)
-            # Or a power cut could bring back a record that was whole.
-            file.sync()
-        except OSError as error:
-            raise self.fail("cutting off a failed write", error) from cause
-        except BaseException:
-            self.failure = "cutting off a failed write was interrupted"
-            raise
+        with self._sync_lock:
+            try:
+                file.truncate(self.size_bytes)
+                # Or a power cut could bring back a record that was whole.
+                file.sync()
+            except OSError as error:
+                raise self.fail("cutting off a failed write", error) from cause
+            except BaseException:
+                self.failure = "cutting off a failed write was interrupted"
+                raise
+        # A sync in the background may have failed meanwhile, and taken the error with it.
+        self.check()
 
     def sync(self) -> None:
         """On return, every record is on the disk.
@@ -181,16 +185,16 @@ class RecordWriter:
     def close(self) -> None:
         """Let go of the file without syncing, and refuse writes."""
         self.failure = self.failure or CLOSED
-        self._close_file()
+        with self._sync_lock:
+            self._close_file()
 
     def _refusal(self) -> StorageError:
         return StorageError(f"{self._directory} takes no writes: {self.failure}; reopen the store")
 
     def _close_file(self) -> None:
-        with self._sync_lock:
-            file, self._file = self._file, None
-            if file is not None:
-                # Whatever had to be on the disk was synced, so that a failing close can lose
-                # nothing.
-                with suppress(OSError):
-                    file.close()
+        """With the lock held: nobody syncs what is being closed."""
+        file, self._file = self._file, None
+        if file is not None:
+            # Whatever had to be on the disk was synced, so that a failing close can lose nothing.
+            with suppress(OSError):
+                file.close()

@@ -116,10 +116,12 @@ class Store:
             self._install(edit, self.view.frozen[:-1])
         self.folder.remove([self.folder.path(Kind.WAL, part.number) for part in memtable.logs])
 
-    def begin_merge(self) -> None:
-        """From here on, what is dropped counts for the merge under way as well."""
+    def begin_merge(self) -> Tree:
+        """The tree to choose a merge from. Whatever is dropped from here on counts for the merge as
+        well, until another one begins."""
         with self.lock:
             self._merging_drops.clear()
+            return self.view.tree
 
     def install_merge(self, merge: Merge, tag: str, built: Sequence[TableMeta]) -> None:
         """Tables take the place of those that they were merged from. Raises as above."""
@@ -145,6 +147,7 @@ class Store:
         with self.lock:
             level = level_of(self.view.tree, table.number)
             if level is None:
+                self.folder.discard(tag, len(built))
                 return
             added = self.folder.adopt(tag, built)
             late = tuple(self._merging_drops)
