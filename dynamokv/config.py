@@ -186,6 +186,11 @@ class NodeConfig:
                 "keys: bind 127.0.0.1, or pass insecure=True if everyone on that network may read "
                 "and write everything"
             )
+        if self.engine is not None and not callable(self.engine):
+            raise ConfigError(
+                "engine takes a class or a function that is called with the data directory, such "
+                f"as dynamokv.storage.rocksdb.RocksDBEngine, not {self.engine!r}"
+            )
         if self.engine is not None and self.data_dir is None:
             raise ConfigError("engine needs data_dir: that is what your engine is opened with")
         if self.advertise is None and host in ("0.0.0.0", "::"):

@@ -131,8 +131,8 @@ async def _started(runtime: Runtime, timeout: float) -> Runtime:
 def _remembered(engine: StorageEngine, rng: Rng) -> tuple[Identity, Topology | None]:
     """Who this node is, and the last ring it knew."""
     try:
-        identity = next_life(engine.get(row_keys.IDENTITY_ROW), forgot=engine.forgot, rng=rng)
-        stored = engine.get(row_keys.TOPOLOGY_ROW)
+        identity = next_life(_own_row(engine, row_keys.IDENTITY_ROW), forgot=engine.forgot, rng=rng)
+        stored = _own_row(engine, row_keys.TOPOLOGY_ROW)
         topology = Topology.decode(codec.decode(stored)) if stored else None
     except ValueError as error:
         raise CorruptionError(
@@ -140,6 +140,26 @@ def _remembered(engine: StorageEngine, rng: Rng) -> tuple[Identity, Topology | N
             "join anew"
         ) from error
     return identity, topology
+
+
+def _own_row(engine: StorageEngine, key: bytes) -> bytes | None:
+    """A row that the store keeps for the node itself. Of these an older state does as well: peers
+    know a newer ring, and what the store forgot is told by ``forgot``.
+
+    Raises:
+        CorruptionError: nothing is left of it. To go on would be to begin another ring over the
+            data of this one.
+    """
+    try:
+        return engine.get(key)
+    except CorruptionError as error:
+        remains = engine.remains(key) if isinstance(engine, LSMEngine) else None
+        if remains is None:
+            raise CorruptionError(
+                f"this member's identity is lost: {error}. If the damaged or missing file can be "
+                "had, put it back; otherwise restore the whole data directory from a copy"
+            ) from error
+        return remains
 
 
 def _compare(config: NodeConfig, topology: Topology | None) -> None:

@@ -11,6 +11,9 @@ from dynamokv.runtime.latency import percentile
 from dynamokv.runtime.loop import Runtime
 from dynamokv.wire import codec
 
+WATCHED = ("read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "wrong_cluster")
+"""Counters that operators watch: there from the start, not only when they have counted."""
+
 
 def ring(runtime: Runtime) -> dict[str, Any]:
     """Who owns what: for each partition its owners, the primary first, and each member's count."""
@@ -48,13 +51,15 @@ def node_status(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
     assert isinstance(core, Node)
     assert runtime.committer is not None
     state = "closed" if runtime.closed else "serving" if core.ready else "joining"
+    storage = dict(runtime.committer.engine.stats())
+    sound = runtime.background.healthy and not _disk_error(runtime)
     return {
         "node_id": home.node_id.hex(),
         "address": home.settings.address,
         "cluster": home.settings.cluster,
         "cluster_id": topology.cluster_id.hex() if topology else "",
         "state": state,
-        "healthy": state == "serving" and runtime.background.healthy and not _disk_error(runtime),
+        "healthy": state == "serving" and sound and not storage.get("quarantined"),
         "disk_error": _disk_error(runtime),
         "durability": config.durability.value,
         "epoch": home.epoch,
@@ -62,7 +67,7 @@ def node_status(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
         "n": topology.n if topology else home.settings.n,
         "replicas": topology.replicas if topology else 0,
         "members": members(runtime),
-        "storage": dict(runtime.committer.engine.stats()),
+        "storage": storage,
     }
 
 
@@ -93,7 +98,11 @@ def node_metrics(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
 def counters(runtime: Runtime) -> dict[str, int]:
     """Everything that was counted, by name."""
     transport, committer = runtime.transport, runtime.committer
-    merged = {**runtime.home.counters, **runtime.executor.counters}
+    merged = {
+        **dict.fromkeys(WATCHED, 0),
+        **runtime.home.counters,
+        **runtime.executor.counters,
+    }
     merged["frames_rejected"] = merged.get("frames_rejected", 0) + transport.frames_rejected
     merged["frames_too_large"] = transport.frames_too_large
     merged["handshakes_failed"] = transport.handshakes_failed

@@ -8,7 +8,8 @@ from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.jobs import Outcome, Task
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.testing.disk import SimulatedDisk
-from tests.storage.lsm.stores import STORE, NoLock, salts
+from tests.storage.lsm.stores import NoLock, salts
+from tests.storage.lsm.workload import STORE
 
 OPTIONS = LSMOptions(memtable_bytes=1000, merge_tables=50, slow_tables=60, stop_tables=70)
 START, END = b"a", b"b"

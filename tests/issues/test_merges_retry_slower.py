@@ -7,7 +7,8 @@ from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.testing.disk import SimulatedDisk
 from dynamokv.testing.disk_faults import Fault, Operation
-from tests.storage.lsm.stores import STORE, NoLock, salts
+from tests.storage.lsm.stores import NoLock, salts
+from tests.storage.lsm.workload import STORE
 
 
 def test_each_try_waits_longer_than_the_one_before() -> None:

@@ -91,6 +91,8 @@ class Background:
                     # Woken early. What failed is not tried again at every knock.
                     continue
                 seen = self._round
+            # Spent by this try; another failure sets it anew.
+            self._steps.retry_at[kind] = 0.0
             try:
                 worked = True
                 while worked and not self._closing:

@@ -29,6 +29,10 @@ ENTRY_BYTES: Final = 104
 """A slot of a dict: 24 bytes, an index of up to 8, and room to grow by a factor of up to three."""
 
 
+KEYS_AT_ONCE: Final = 256
+"""Keys that are brought up to date while others wait for the lock: some ten microseconds."""
+
+
 class Cache(Generic[Key]):
     """Bytes by key.
 
@@ -98,15 +102,16 @@ class Cache(Generic[Key]):
 
     def refresh(self, newest: Mapping[Key, bytes | None]) -> None:
         """Bring what is kept of these keys up to date; ``None`` forgets. Keeps no new ones."""
-        kept = self._young.keys() | self._old.keys()
-        # The lock is taken key by key, so that no reader waits for all of it.
-        for key in [key for key in kept if key in newest]:
+        keys = list(newest)
+        for at in range(0, len(keys), KEYS_AT_ONCE):
+            # With the lock, or a key on its way from one generation to the other would be missed.
             with self._lock:
-                if key in self._young or key in self._old:
-                    value = newest[key]
-                    self._forget(key)
-                    if value is not None:
-                        self._keep(key, value)
+                for key in keys[at : at + KEYS_AT_ONCE]:
+                    if key in self._young or key in self._old:
+                        value = newest[key]
+                        self._forget(key)
+                        if value is not None:
+                            self._keep(key, value)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -41,16 +41,17 @@ def write_checkpoint(
         if _exists(files, directory):
             raise StorageError(f"{directory} exists: a checkpoint needs a new directory")
         files.make_dir(directory)
+        # The newest log first, and then older ones: half a checkpoint shows a gap.
+        name = file_name(Kind.WAL, growing.number)
+        copy_file(files, store.directory / name, directory / name, growing.size_bytes)
         # Under the lock nothing that the view refers to is deleted. Links take microseconds.
         with store.lock:
             view = store.view
+            older = [part for memtable in reversed(view.frozen) for part in memtable.logs]
+            for part in reversed(older + view.active.logs):
+                _link(store, directory, Kind.WAL, part.number, part.size_bytes)
             for meta in view.tree.tables():
                 _link(store, directory, Kind.TABLE, meta.number, meta.size_bytes)
-            parts = [part for memtable in view.frozen for part in memtable.logs]
-            for part in parts + view.active.logs:
-                _link(store, directory, Kind.WAL, part.number, part.size_bytes)
-        name = file_name(Kind.WAL, growing.number)
-        copy_file(files, store.directory / name, directory / name, growing.size_bytes)
         # No other log has a higher number than the one in use.
         number = 1 + max([growing.number, *(meta.number for meta in view.tree.tables())])
         tree = replace(view.tree, next_number=number + 1)

@@ -54,6 +54,9 @@ COUNTERS: Final = (
     "job_failures",
 )
 
+LOST_LOGGED_MAX: Final = 10
+"""Ranges of one table that get a line each."""
+
 _logger = logging.getLogger("dynamokv.storage")
 
 
@@ -150,7 +153,7 @@ class Chores:
             if job is None:
                 return False
             if isinstance(job, Edit):
-                self._store.install_edit(job)
+                self._store.install_move(job)
                 self.counters["moves"] += 1
                 return True
             return self._carry_out(job)
@@ -216,8 +219,17 @@ class Chores:
         self.counters["salvages"] += 1
         with self._lock:
             self._damaged.pop(table.number, None)
-        for x in lost:
-            _logger.error("%s: rows from %r to %r are lost: %s", x.file, x.start, x.end, x.reason)
+        for x in lost[:LOST_LOGGED_MAX]:
+            _logger.error(
+                "%s: %s: rows from %r to %r are lost here: %s",
+                self._store.directory,
+                x.file,
+                x.start,
+                x.end,
+                x.reason,
+            )
+        if len(lost) > LOST_LOGGED_MAX:
+            _logger.error("%s: %s: %d ranges are lost", self._store.directory, name, len(lost))
 
     def _task(self, job: Job) -> Task:
         options = self._store.options

@@ -44,7 +44,7 @@ from dynamokv.storage.lsm.statistics import statistics
 from dynamokv.storage.lsm.store import Store
 from dynamokv.storage.lsm.supervisor import Worker
 from dynamokv.storage.lsm.table import MISSING, TableDamaged
-from dynamokv.storage.lsm.tree import Edit, Lost
+from dynamokv.storage.lsm.tree import Lost
 from dynamokv.storage.lsm.view import View
 from dynamokv.storage.lsm.work import random_salt, run
 
@@ -99,7 +99,8 @@ class LSMEngine:
         background: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.directory = directory
+        # A process may change its working directory, and a store must not go along.
+        self.directory = directory = directory.absolute()
         self.options = options = LSMOptions() if options is None else options
         self._files: FileSystem = RealFiles() if files is None else files
         self._salt = salt
@@ -216,6 +217,15 @@ class LSMEngine:
         view.check_lost(start, end)
         return scan_view(view, start, end, self.options.block_bytes, self._damaged)
 
+    def remains(self, key: bytes) -> bytes | None:
+        """What can still be read of a key in a quarantined range: its value, or an older one."""
+        view = self.store.view
+        for memtable in view.memtables():
+            if key in memtable.rows:
+                return memtable.rows[key]
+        value = view.find(key, key_hash(key))
+        return None if value is MISSING else value
+
     def quarantined(self) -> tuple[Lost, ...]:
         """Ranges that reads refuse, because their rows were in a damaged piece of a file."""
         return self.store.view.lost
@@ -285,13 +295,7 @@ class LSMEngine:
     def heal(self, start: bytes, end: bytes) -> None:
         """The rows of these quarantined ranges are back, or given up: read them again. Raises as
         ``apply`` does."""
-        healed = tuple(
-            (lost.start, lost.end)
-            for lost in self.quarantined()
-            if start <= lost.start and lost.end <= end
-        )
-        if healed:
-            self.store.install_edit(Edit(healed=healed))
+        self.store.heal(start, end)
 
     def checkpoint(self, directory: Path) -> None:
         """Write the store as of now to a new directory: tables by hard links, logs by copy.

@@ -11,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,9 @@ class Journal:
             self._files.sync_dir(self._directory)
         except OSError as error:
             file.close()
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                # The directory could not even be opened: nothing was lost.
+                raise
             raise writer.fail("a sync of the directory", error) from error
         writer.go_on_in(file, number, salt, len(header), writer.sequence)
         self._first_sequence = writer.sequence

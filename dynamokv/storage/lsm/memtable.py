@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import islice
 from typing import Final
 
 from dynamokv.ports import Row
@@ -66,9 +65,10 @@ class Memtable:
     def _keys(self) -> list[bytes]:
         keys = self._sorted
         if len(keys) != len(self.rows):
+            # One call makes the list, so that no other thread can add a key meanwhile.
             # Keys never go, and new ones come last: what is behind the known ones is new. Sorting a
             # sorted list with a short tail is one pass.
-            keys = keys + list(islice(self.rows, len(keys), None))
+            keys = keys + list(self.rows)[len(keys) :]
             keys.sort()
             self._sorted = keys
         return keys

@@ -69,6 +69,7 @@ class Opening:
         self._salt = salt
         self._names: list[str] = []
         self.forgot = False
+        self._lost_before = 0
         self.bytes_cut = 0
         self.files_damaged = 0
 
@@ -91,6 +92,9 @@ class Opening:
             faults.append(Fault(file_name(Kind.WAL, tree.log_number), 0, "it is missing"))
         if there and not manifest.number:
             faults.append(Fault(CURRENT, 0, "there are tables, and no manifest"))
+        elif logs.rows and not manifest.number:
+            # A store has its manifest before its first row; a checkpoint gets it last.
+            faults.append(Fault(CURRENT, 0, "there are rows in the logs, and no manifest"))
         self._folder.next_number = max(tree.next_number, 1 + max(self._all_numbers(), default=0))
         missing = [meta for meta in tree.tables() if meta.number not in there]
         if faults or missing:
@@ -99,6 +103,7 @@ class Opening:
         tables, damaged = self._open_tables(tree, {meta.number for meta in missing})
         self.bytes_cut = logs.cut_bytes
         self.files_damaged = len({fault.file for fault in faults}) + len(missing) + len(damaged)
+        self._lost_before = len(tree.lost)
         self.forgot = bool(self.files_damaged or logs.cut_bytes or tree.lost)
         self._report(faults, missing, damaged, logs)
         # What is lost comes first: the rows of the logs are newer, and heal what they are about.
@@ -108,7 +113,8 @@ class Opening:
             tree = tree.apply(Edit(removed=(meta.number,), lost=(lost,)))
         for error in damaged:
             tree = self._salvage(tree, tables, error)
-        kept: set[str] = set()
+        # A file that an earlier opening missed, and that was put back, is evidence as well.
+        kept = {lost.file for lost in tree.lost} & set(self._names)
         try:
             tree = self._flush(tree, tables, logs)
         except DiskFull:
@@ -118,7 +124,7 @@ class Opening:
         else:
             self._begin_anew(tree, tables, logs)
             names = {fault.file for fault in faults} | {error.file for error in damaged}
-            kept = self._folder.set_aside(sorted(names - {CURRENT}))
+            kept = self._folder.set_aside(sorted((names | kept) - {CURRENT}))
         self._clean(self._store.view.tree, kept)
         self._store.manifest.keep_reserve()
 
@@ -192,11 +198,23 @@ class Opening:
         ]
         lines += [f"{error.file} is damaged: {error.reason}" for error in damaged]
         if logs.cut_bytes:
-            lines.append(f"cut a tail of {logs.cut_bytes} bytes off the log")
+            lines.append(
+                f"{logs.cut_bytes} bytes at the end of the log are no record: a write that a crash "
+                "interrupted"
+            )
+        if self._lost_before:
+            lines.append(
+                f"{self._lost_before} ranges of keys are quarantined since an earlier opening"
+            )
         for line in lines[:FAULTS_LOGGED_MAX]:
             _logger.warning("%s: %s", self._directory, line)
         if len(lines) > FAULTS_LOGGED_MAX:
             _logger.warning("%s: %d faults in all", self._directory, len(lines))
+        if faults or missing or damaged:
+            _logger.error(
+                "%s: acknowledged writes may be missing here; other members may have them",
+                self._directory,
+            )
 
     # Writing.
 

@@ -90,6 +90,15 @@ class LSMOptions:
     """Every table is read and verified this often; 0: never."""
 
     def __post_init__(self) -> None:
+        for name, value, kind in (
+            ("compaction", self.compaction, Compaction),
+            ("compression", self.compression, Compression),
+        ):
+            if not isinstance(value, kind):
+                raise ConfigError(
+                    f"{name} is {value!r}: it takes a member of {kind.__name__}, such as "
+                    f"{next(iter(kind))}"
+                )
         _check("block_bytes", self.block_bytes, 64, BLOCK_BYTES_MAX)
         _check("memtable_bytes", self.memtable_bytes, 1, 1 << 40)
         _check("cache_bytes", self.cache_bytes, 0, 1 << 40)

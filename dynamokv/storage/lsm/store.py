@@ -35,7 +35,7 @@ from dynamokv.storage.lsm.names import Kind, file_name
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.storage.lsm.record_writer import storage_error
 from dynamokv.storage.lsm.table import Table
-from dynamokv.storage.lsm.tree import Edit, Lost, Range, TableMeta, Tree, heal_written
+from dynamokv.storage.lsm.tree import Edit, Lost, Range, TableMeta, Tree, heal_written, without
 from dynamokv.storage.lsm.view import View
 
 INDEX_ENTRY_BYTES: Final = 100
@@ -156,15 +156,34 @@ class Store:
                 added=tuple(
                     (level, replace(meta, dropped=(*meta.dropped, *late))) for meta in added
                 ),
-                lost=tuple(lost),
+                lost=tuple(without(lost, late)),
             )
             self._install(edit, self.view.frozen)
         self.folder.set_aside([file_name(Kind.TABLE, table.number)])
 
-    def install_edit(self, edit: Edit) -> None:
-        """Tables that move, or ranges that are healed. Raises as above."""
+    def install_move(self, move: Edit) -> None:
+        """Tables go to another level as they are now: what was dropped since the move was chosen
+        stays dropped. Raises as above."""
         with self.lock:
-            self._install(edit, self.view.frozen)
+            now = {meta.number: meta for meta in self.view.tree.tables()}
+            there = [(level, meta.number) for level, meta in move.added if meta.number in now]
+            edit = Edit(
+                removed=tuple(number for _, number in there),
+                added=tuple((level, now[number]) for level, number in there),
+            )
+            if there:
+                self._install(edit, self.view.frozen)
+
+    def heal(self, start: bytes, end: bytes) -> None:
+        """Ranges within these bounds are quarantined no longer. Raises as above."""
+        with self.lock:
+            healed = tuple(
+                (lost.start, lost.end)
+                for lost in self.view.lost
+                if start <= lost.start and lost.end <= end
+            )
+            if healed:
+                self._install(Edit(healed=healed), self.view.frozen)
 
     def drop(self, start: bytes, end: bytes) -> None:
         """Tables no longer show keys with start <= key < end. Raises as above."""
@@ -176,11 +195,15 @@ class Store:
                 for meta in tables:
                     if meta.first_key >= end or meta.last_key < start:
                         continue
+                    if any(a <= start and end <= b for a, b in meta.dropped):
+                        continue
                     removed.append(meta.number)
                     if start <= meta.first_key and meta.last_key < end:
                         gone.append(meta.number)
                     else:
-                        added.append((level, replace(meta, dropped=(*meta.dropped, (start, end)))))
+                        others = [(a, b) for a, b in meta.dropped if a < start or b > end]
+                        dropped = (*others, (start, end))
+                        added.append((level, replace(meta, dropped=dropped)))
             healed = [
                 (lost.start, lost.end)
                 for lost in self.view.lost

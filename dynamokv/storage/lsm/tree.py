@@ -162,6 +162,22 @@ def heal_written(tree: Tree, memtable: OrderedRows) -> Edit:
     return Edit(healed=tuple(healed), lost=tuple(lost))
 
 
+def without(lost: Iterable[Lost], ranges: Iterable[Range]) -> list[Lost]:
+    """The lost ranges, less what is in these: that was dropped, and is missed by nobody."""
+    pieces = list(lost)
+    for start, end in ranges:
+        pieces = [
+            replace(piece, start=a, end=b)
+            for piece in pieces
+            for a, b in (
+                (piece.start, min(piece.end, max(piece.start, start))),
+                (max(piece.start, min(piece.end, end)), piece.end),
+            )
+            if a < b
+        ]
+    return pieces
+
+
 def overlapping(tables: Iterable[TableMeta], first: bytes, last: bytes) -> tuple[TableMeta, ...]:
     """Those that may hold a key from ``first`` to ``last``, both included."""
     return tuple(t for t in tables if t.first_key <= last and t.last_key >= first)
