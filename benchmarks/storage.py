@@ -62,7 +62,7 @@ class Counts:
     overwrites: int
 
 
-FULL: Final = Counts(rounds=3, rows=1_000_000, calls=100_000, scans=512, groups=500, overwrites=5)
+FULL: Final = Counts(rounds=1, rows=1_000_000, calls=100_000, scans=512, groups=500, overwrites=5)
 QUICK: Final = Counts(rounds=1, rows=2000, calls=400, scans=10, groups=4, overwrites=2)
 
 

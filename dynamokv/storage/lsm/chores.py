@@ -65,7 +65,7 @@ class Chores:
 
     Attributes:
         closing: what fails from now on failed because of that.
-        full: why the last flush found no room, or ``None``.
+        trouble: how the last flush, and the last merge, failed; nothing after one that did not.
         retry_at: not before this moment of ``clock`` is a failed flush or merge tried again.
     """
 
@@ -90,7 +90,7 @@ class Chores:
         self._verified: dict[int, float] = {}
         self._failures = {"flush": 0, "merge": 0}
         self.retry_at = {"flush": 0.0, "merge": 0.0}
-        self.full: str | None = None
+        self.trouble: dict[str, Failed] = {}
         self.closing = False
         self.counters = dict.fromkeys(COUNTERS, 0)
 
@@ -116,7 +116,6 @@ class Chores:
             self._failed("flush", Failed(str(error), full=isinstance(error, DiskFull)))
             return False
         self._succeeded("flush")
-        self.full = None
         self.counters["flushes"] += 1
         self.counters["flush_bytes"] += outcome.written_bytes
         return True
@@ -241,6 +240,7 @@ class Chores:
     def _succeeded(self, kind: str) -> None:
         self._failures[kind] = 0
         self.retry_at[kind] = 0.0
+        self.trouble.pop(kind, None)
 
     def _failed(self, kind: str, outcome: Outcome) -> None:
         assert isinstance(outcome, Failed), outcome
@@ -251,8 +251,7 @@ class Chores:
         self._failures[kind] = failures + 1
         pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
         self.retry_at[kind] = self._clock() + pause
-        if outcome.full and kind == "flush":
-            self.full = outcome.reason
+        self.trouble[kind] = outcome
         if outcome.sync:
             self._stop(f"a sync failed in a {kind}: {outcome.reason}")
         elif failures == 0:

@@ -31,7 +31,6 @@ from dynamokv.storage.lsm.batch import encode_batch
 from dynamokv.storage.lsm.bloom import key_hash
 from dynamokv.storage.lsm.checkpoint import write_checkpoint
 from dynamokv.storage.lsm.chores import Chores
-from dynamokv.storage.lsm.framing import RECORD_BYTES
 from dynamokv.storage.lsm.jobs import Outcome, Task, job_bytes
 from dynamokv.storage.lsm.journal import Journal
 from dynamokv.storage.lsm.manifest import Manifest
@@ -131,7 +130,7 @@ class LSMEngine:
             self._lock = lock(directory)
             opening = Opening(self.store, self.journal, salt)
             opening.run()
-            self._opened_at = self.log.sequence
+            self.opened_at = self.log.sequence
             self.forgot = opening.forgot
             self.bytes_cut = opening.bytes_cut
             self.files_damaged = opening.files_damaged
@@ -234,11 +233,6 @@ class LSMEngine:
         """Counts since opening, and sizes in bytes. ``rows`` is an estimate: a key counts once for
         every table that has it."""
         return statistics(self)
-
-    @property
-    def user_bytes(self) -> int:
-        """What was applied since opening: keys, values and their lengths."""
-        return self.log.written_bytes - RECORD_BYTES * (self.log.sequence - self._opened_at)
 
     def _damaged(self, error: TableDamaged) -> None:
         self.chores.report_damage(error.number, error.reason)

@@ -100,13 +100,13 @@ class Pressure:
         if self._writer.size_bytes >= self._look_at:
             self._sync_ahead()
         if self._is_full() and time.monotonic() >= self._rotate_at:
-            self._wait(lambda: len(self._store.view.frozen) < FROZEN_MAX)
+            self._wait("flush", lambda: len(self._store.view.frozen) < FROZEN_MAX)
             self._rotate()
             self.work_off()
         if self._level0() < self._slow_tables:
             self._slowed_at = None
         elif self._level0() >= self._stop_tables:
-            self._wait(lambda: self._level0() < self._stop_tables)
+            self._wait("merge", lambda: self._level0() < self._stop_tables)
         elif self._background is not None:
             self._slow_down(self._background)
 
@@ -176,7 +176,8 @@ class Pressure:
         if self._background is not None:
             self._background.wake()
 
-    def _wait(self, done: Callable[[], bool]) -> None:
+    def _wait(self, kind: str, done: Callable[[], bool]) -> None:
+        """Until a chore of this kind has made room."""
         if done():
             return
         self.stalls += 1
@@ -185,10 +186,10 @@ class Pressure:
             self._writer.check()
             if self._background is None:
                 if not self.work_off() and not done():
-                    raise self._no_room()
-            elif self._chores.full is not None or time.monotonic() > deadline:
+                    raise self._no_room(kind)
+            elif self._is_out_of_space(kind) or time.monotonic() > deadline:
                 self._background.wake()
-                raise self._no_room()
+                raise self._no_room(kind)
             else:
                 self._pause(self._background, LOOK_SECONDS)
 
@@ -197,11 +198,17 @@ class Pressure:
         background.wait(seconds)
         self.stall_seconds += time.monotonic() - before
 
-    def _no_room(self) -> StorageError:
+    def _is_out_of_space(self, kind: str) -> bool:
+        trouble = self._chores.trouble.get(kind)
+        return trouble is not None and trouble.full
+
+    def _no_room(self, kind: str) -> StorageError:
         where = self._store.directory
-        if self._chores.full is not None:
-            return DiskFull(f"{where}: {self._chores.full}")
+        trouble = self._chores.trouble.get(kind)
+        if trouble is not None and trouble.full:
+            return DiskFull(f"{where}: a {kind} needs space on the disk: {trouble.reason}")
+        because = f" ({trouble.reason})" if trouble is not None else ""
         return StorageError(
             f"{where}: {len(self._store.view.frozen)} memtables and {self._level0()} tables of "
-            "level 0 wait for the disk; try again later"
+            f"level 0 wait for a {kind}{because}; try again later"
         )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from dynamokv.ports import Stat
+from dynamokv.storage.lsm.framing import RECORD_BYTES
 
 if TYPE_CHECKING:
     from dynamokv.storage.lsm.engine import LSMEngine
@@ -31,6 +32,8 @@ def statistics(engine: LSMEngine) -> Mapping[str, Stat]:
         + counters["flush_bytes"]
         + counters["merge_bytes"]
     )
+    # Keys, values and their lengths, without what the log puts around them.
+    user_bytes = log.written_bytes - RECORD_BYTES * (log.sequence - engine.opened_at)
     deepest = next((level for level in reversed(view.tree.levels) if level), ())
     filter_checks = sum(table.filter_checks for table in tables)
     filter_negatives = sum(table.filter_negatives for table in tables)
@@ -55,8 +58,8 @@ def statistics(engine: LSMEngine) -> Mapping[str, Stat]:
         **counters,
         "syncs": log.syncs,
         "written_bytes": written,
-        "user_bytes": engine.user_bytes,
-        "write_amplification": written / max(engine.user_bytes, 1),
+        "user_bytes": user_bytes,
+        "write_amplification": written / max(user_bytes, 1),
         "space_amplification": table_bytes / max(sum(meta.size_bytes for meta in deepest), 1),
         # Of the reads that a memtable did not answer, those that needed no disk.
         "cache_hit_rate": _rate(store.rows.hits + store.blocks.hits, store.blocks.misses),
