@@ -154,7 +154,7 @@ async def _memory(engine: str, folder: Path, rows: int, samples: Samples) -> Non
     async with _child(engine, folder, rows, STORAGE_SIZES["100B"]) as child:
         before = resident_bytes(child.pid)
         await child.ask("open", **asdict(budget))
-        _, peak = await with_peak(child.pid, child.ask("put"))
+        _, peak = await with_peak(child.pid, child.ask("fill"))
     samples.add(f"storage.memory.{engine}", (peak - before) / MiB)
     if engine == "lsm":
         samples.add("storage.memory.lsm.over_bound", (peak - before) / budget.bytes_max)

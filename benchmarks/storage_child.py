@@ -148,6 +148,13 @@ class Bench:
         settle(self.store)
         return watch.summary()
 
+    def fill(self) -> None:
+        """The same without a watch, whose notes would be a part of what is held in memory."""
+        for part in sliced(range(self._rows)):
+            for key, value in zip(*self._columns(part), strict=True):
+                self.store.put(key, value)
+        settle(self.store)
+
     def synced(self, calls: int) -> dict[str, float]:
         """Groups of rows that are put already."""
         watch = Stopwatch()
@@ -237,6 +244,7 @@ CALLS: Final[dict[str, Callable[..., Any]]] = {
         Bench.open,
         Bench.reopen,
         Bench.put,
+        Bench.fill,
         Bench.synced,
         Bench.hot,
         Bench.random,

@@ -1,6 +1,6 @@
 """dynamokv: a leaderless key-value store that lives inside Python applications."""
 
-import importlib as _importlib
+import os as _os
 import typing as _typing
 
 from dynamokv.config import ClientConfig, NodeConfig
@@ -37,7 +37,9 @@ from dynamokv.errors import (
 )
 from dynamokv.types import Consistency, Durability
 
-if _typing.TYPE_CHECKING:
+# Worker processes of the store import this package too, and need neither sockets nor event loops:
+# without these, half of their memory, and of the time that they take to start.
+if _typing.TYPE_CHECKING or "_DYNAMOKV_WORKER" not in _os.environ:
     from dynamokv.api.asynchronous import AsyncBucket
     from dynamokv.api.blocking import Bucket
     from dynamokv.api.client import Client, DistributedKVStore, connect
@@ -93,27 +95,3 @@ __all__ = [
     "join",
     "join_async",
 ]
-
-# Imported when first asked for, because worker processes of the store import this package too, and
-# need neither sockets nor event loops: half of their memory, and of the time that they take to
-# start.
-_HOMES = {
-    "asynchronous": ("AsyncBucket",),
-    "blocking": ("Bucket",),
-    "client": ("Client", "DistributedKVStore", "connect"),
-    "node": ("AsyncNode", "Node", "join", "join_async"),
-    "receipts": ("BatchResult", "Entry", "Receipt"),
-}
-
-
-def __getattr__(name: str) -> _typing.Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            module = _importlib.import_module(f"dynamokv.api.{home}")
-            globals().update({name: getattr(module, name) for name in names})
-            return globals()[name]
-    raise AttributeError(f"module 'dynamokv' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -187,7 +187,7 @@ def worker_environment() -> dict[str, str]:
             path.insert(sys.path.index(""), str(Path.cwd()))
     # Behind everything else, for an application that changed its path after the import.
     path.append(str(Path(__file__).resolve().parents[3]))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "_DYNAMOKV_WORKER": "1"}
 
 
 class _ChildLost(Exception):
