@@ -2,8 +2,8 @@
 
 Rules:
     - Each call is the one that a program would make which uses that engine directly.
-    - Both have the same bytes for memtables (three generations of them) and for the cache, which
-      also holds indexes and filters; the same 12 bits a key of Bloom filter; zstd at level 1.
+    - Both have the same bytes for memtables (three generations of them) and for the cache, which in
+      ours also holds indexes and filters; the same 12 bits a key of Bloom filter; zstd at level 1.
     - RocksDB's background jobs are as many as it takes by itself.
 """
 
