@@ -22,8 +22,8 @@ VALUE_BYTES_MAX: Final = PAYLOAD_BYTES_MAX - KEY_BYTES_MAX - 10
 
 _U32 = Struct(">I")
 _LENGTHS = Struct(">HI")
-_ONE = Struct(">IHI")
-_DELETED: Final = 0xFFFFFFFF
+DELETED: Final = 0xFFFFFFFF
+"""In place of a value's length."""
 
 
 def encode_batch(rows: Sequence[Row]) -> bytes:
@@ -33,28 +33,21 @@ def encode_batch(rows: Sequence[Row]) -> bytes:
         UsageError: a key, a value or all of it is over what the format can hold.
     """
     try:
-        if len(rows) == 1:
-            # The store's most frequent write, worth a shape without a loop.
-            [(key, value)] = rows
+        parts = [_U32.pack(len(rows))]
+        add = parts.append
+        for key, value in rows:
             if value is None:
-                return _ONE.pack(1, len(key), _DELETED) + key
-            payload = _ONE.pack(1, len(key), len(value)) + key + value
-        else:
-            parts = [_U32.pack(len(rows))]
-            add = parts.append
-            for key, value in rows:
-                if value is None:
-                    add(_LENGTHS.pack(len(key), _DELETED))
-                    add(key)
-                else:
-                    add(_LENGTHS.pack(len(key), len(value)))
-                    add(key)
-                    add(value)
-            payload = b"".join(parts)
+                add(_LENGTHS.pack(len(key), DELETED))
+                add(key)
+            else:
+                add(_LENGTHS.pack(len(key), len(value)))
+                add(key)
+                add(value)
     except StructError as error:
         raise UsageError(
             f"a key is over {KEY_BYTES_MAX} bytes, or a value over 4 GiB: {error}"
         ) from error
+    payload = b"".join(parts)
     if len(payload) > PAYLOAD_BYTES_MAX:
         raise UsageError(f"a batch of {len(payload)} bytes is over {PAYLOAD_BYTES_MAX}: split it")
     return payload
@@ -75,7 +68,7 @@ def decode_batch(payload: bytes) -> list[Row]:
             at += _LENGTHS.size
             key = payload[at : at + key_bytes]
             at += key_bytes
-            if value_bytes == _DELETED:
+            if value_bytes == DELETED:
                 rows.append((key, None))
             else:
                 rows.append((key, payload[at : at + value_bytes]))

@@ -38,6 +38,7 @@ from dynamokv.storage.lsm.opening import Opening
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.storage.lsm.pressure import SYNC_AHEAD_BYTES, Pressure
 from dynamokv.storage.lsm.record_writer import storage_error
+from dynamokv.storage.lsm.row_record import encode_row_record
 from dynamokv.storage.lsm.scanning import scan_view
 from dynamokv.storage.lsm.statistics import statistics
 from dynamokv.storage.lsm.store import Store
@@ -258,11 +259,13 @@ class LSMEngine:
         log = self.log
         if log.failure is not None:
             log.check()
-        payload = encode_batch(batch)
         if self.pressure.is_on(self.store.view):
             self.pressure.make_room()
-        if batch:
-            log.append(payload)
+        if len(batch) == 1:
+            [(key, value)] = batch
+            log.write(encode_row_record(log.seed, log.sequence, key, value))
+        elif batch:
+            log.append(encode_batch(batch))
         if sync:
             log.sync()
         self.store.view.active.apply(batch)

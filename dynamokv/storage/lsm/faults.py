@@ -34,9 +34,14 @@ def read_or_fault(files: FileSystem, directory: Path, name: str) -> tuple[bytes,
     """
     try:
         return files.read(directory / name), None
-    except FileNotFoundError:
-        return b"", Fault(name, 0, "it is missing")
     except OSError as error:
-        if error.errno not in UNREADABLE:
-            raise
-        return b"", Fault(name, 0, f"it cannot be read: {error.strerror}")
+        return b"", Fault(name, 0, damage_of(error))
+
+
+def damage_of(error: OSError) -> str:
+    """What an error says about the file that was read; raises it where it may be readable later."""
+    if isinstance(error, FileNotFoundError):
+        return "it is missing"
+    if error.errno in UNREADABLE:
+        return f"it cannot be read: {error.strerror}"
+    raise error

@@ -35,8 +35,9 @@ SLOW_BYTES_PER_SECOND: Final = 64 * MiB
 """What writes are slowed down to at ``slow_tables``; at each table above that, to half, a third and
 so on, so that merges catch up long before writes have to stop."""
 
-SLOW_PAUSE_SECONDS: Final = 0.001
-"""The shortest pause worth taking; what is due is added up until then."""
+SLOW_PAUSE_SECONDS: Final = 0.00005
+"""The shortest pause worth taking, as the kernel takes half of that to wake anybody; what is due is
+added up until then. Many short pauses, because one write in a thousand must not wait for all."""
 
 LOOK_SECONDS: Final = 0.1
 """A write that waits for room is woken by every step; at the latest after this it looks again, at
@@ -77,6 +78,7 @@ class Pressure:
         self._look_at = self._next_look(0)
         self._rotate_at = 0.0
         self._slowed_at: int | None = None
+        self._overslept = 0.0
         self._slow_tables = options.slow_tables
         self._stop_tables = options.stop_tables
         self.stalls = 0
@@ -108,18 +110,23 @@ class Pressure:
         elif self._level0() >= self._stop_tables:
             self._wait("merge", lambda: self._level0() < self._stop_tables)
         elif self._background is not None:
-            self._slow_down(self._background)
+            self._slow_down()
 
-    def _slow_down(self, background: Background) -> None:
+    def _slow_down(self) -> None:
         """Pause for what was written since the last look, as the merges are behind."""
         written_bytes = self._writer.written_bytes
         if self._slowed_at is None:
             self._slowed_at = written_bytes
         over = self._level0() - self._slow_tables + 1
-        due = (written_bytes - self._slowed_at) * over / SLOW_BYTES_PER_SECOND
+        due = (written_bytes - self._slowed_at) * over / SLOW_BYTES_PER_SECOND - self._overslept
         if due >= SLOW_PAUSE_SECONDS:
             self._slowed_at = written_bytes
-            self._pause(background, min(due, SLOW_PAUSE_SECONDS_MAX))
+            due = min(due, SLOW_PAUSE_SECONDS_MAX)
+            before = time.monotonic()
+            time.sleep(due)
+            slept = time.monotonic() - before
+            self._overslept = min(slept - due, SLOW_PAUSE_SECONDS_MAX)
+            self.stall_seconds += slept
 
     def _next_look(self, size_bytes: int) -> int:
         """The size of the log at which there is something to do about it."""

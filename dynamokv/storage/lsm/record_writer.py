@@ -44,6 +44,7 @@ class RecordWriter:
     Attributes:
         type: of the records.
         sequence: of the next record.
+        seed: of its checksum.
         number: of the file.
         size_bytes: of the file, up to the end of the last good record.
         failure: why writes are refused, or ``None``.
@@ -53,7 +54,7 @@ class RecordWriter:
     def __init__(self, directory: Path, type: RecordType) -> None:
         self._directory = directory
         self._file: AppendFile | None = None
-        self._seed = 0
+        self.seed = 0
         self.type = type
         self.sequence = 1
         self.number = 0
@@ -86,7 +87,7 @@ class RecordWriter:
             self._close_file()
             self._written_before = self.written_bytes
             self._file = file
-            self._seed = salt_seed(salt)
+            self.seed = salt_seed(salt)
             self.number = number
             self.sequence = self._synced_sequence = sequence
             self.size_bytes = self._synced_bytes = self._begun_at = size_bytes
@@ -98,10 +99,13 @@ class RecordWriter:
             DiskFull: it was not added; later calls may succeed.
             StorageError: as ``failure`` says.
         """
+        self.write(encode_record(self.seed, self.type, self.sequence, payload))
+
+    def write(self, record: bytes) -> None:
+        """The same for a record that was encoded for here and now. Raises as above."""
         file = self._file
         if file is None or self.failure is not None:
             raise self._refusal()
-        record = encode_record(self._seed, self.type, self.sequence, payload)
         try:
             file.append(record)
             self.size_bytes += len(record)

@@ -24,12 +24,8 @@ from typing import Final
 
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import FileSystem, Row
-from dynamokv.storage.lsm.faults import read_or_fault
-from dynamokv.storage.lsm.framing import (
-    SALT_BYTES,
-    FileKind,
-    decode_header,
-)
+from dynamokv.storage.lsm.faults import damage_of
+from dynamokv.storage.lsm.framing import SALT_BYTES
 from dynamokv.storage.lsm.jobs import (
     Built,
     Damaged,
@@ -163,23 +159,18 @@ class _Work:
 
     def _replay(self, log: LogPart, rows: dict[bytes, bytes | None]) -> None:
         """Add every batch of a log: all of them, or an error."""
-        name = file_name(Kind.WAL, log.number)
-        data, fault = read_or_fault(self._files, self._directory, name)
-        if fault is not None:
-            raise _LogDamaged(log.number, fault.reason)
-        if len(data) < log.size_bytes:
-            raise _LogDamaged(log.number, f"{len(data)} bytes are left of {log.size_bytes}")
+        path = self._directory / file_name(Kind.WAL, log.number)
         try:
-            header = decode_header(data, FileKind.WAL)
-            if header.fault is not None:
-                raise CorruptionError(header.fault)
-            if len(data) > log.size_bytes:
-                data = data[: log.size_bytes]
-            end = replay(data, header.salt, log.first_sequence, rows)
+            with closing(self._files.open_read(path)) as file:
+                if file.size() < log.size_bytes:
+                    raise CorruptionError(f"{file.size()} bytes are left of {log.size_bytes}")
+                end = replay(file, log.size_bytes, log.first_sequence, rows)
             if end != log.end_sequence:
                 raise CorruptionError(f"it ends before batch {end}")
         except CorruptionError as error:
             raise _LogDamaged(log.number, str(error)) from error
+        except OSError as error:
+            raise _LogDamaged(log.number, damage_of(error)) from error
 
     def _merge(self, job: Merge) -> None:
         tables = list(chain(*job.runs))

@@ -11,7 +11,7 @@ import pytest
 
 from dynamokv.errors import DiskFull, StorageError
 from dynamokv.ports import Row
-from dynamokv.storage.lsm import framing, journal, whole_files
+from dynamokv.storage.lsm import framing, journal, row_record, whole_files
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.manifest import RESERVE_BYTES
 from dynamokv.storage.lsm.opening import Opening
@@ -242,6 +242,7 @@ def flips_of_logs(store: SimulatedDisk) -> Iterator[Damage]:
 
 
 def test_unchecked_bytes_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framing, "xxh3_64_intdigest", lambda *arguments: 0)
+    for module in (framing, row_record):
+        monkeypatch.setattr(module, "xxh3_64_intdigest", lambda *arguments: 0)
     with pytest.raises(Broken, match=r"in silence|never was|gets differ"):
         damage_everywhere(script(3), flips_of_logs)

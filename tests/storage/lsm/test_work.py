@@ -116,9 +116,9 @@ def test_a_flush_takes_no_batch_for_another(disk: SimulatedDisk) -> None:
 
 def test_a_flush_names_a_log_that_is_gone_or_unreadable(disk: SimulatedDisk) -> None:
     job = Flush(two_logs(disk))
-    disk.faults = [Fault(operations={Operation.READ}, name="wal-00000001", error=errno.EIO)]
+    disk.faults = [Fault(operations={Operation.READ_AT}, name="wal-00000001", error=errno.EIO)]
     assert isinstance(perform(job, disk, HERE), Damaged)
-    disk.faults = [Fault(operations={Operation.READ}, name="wal-00000001", error=errno.EMFILE)]
+    disk.faults = [Fault(operations={Operation.READ_AT}, name="wal-00000001", error=errno.EMFILE)]
     assert isinstance(perform(job, disk, HERE), Failed)
     disk.faults = []
     disk.remove(HERE / "wal-00000002")
