@@ -52,6 +52,7 @@ class Counts:
         scans: partitions that are scanned, of 512.
         groups: puts of 64 rows that are synced.
         overwrites: of all rows.
+        steady: puts at a steady rate after that.
     """
 
     rounds: int
@@ -60,10 +61,19 @@ class Counts:
     scans: int
     groups: int
     overwrites: int
+    steady: int
 
 
-FULL: Final = Counts(rounds=1, rows=1_000_000, calls=100_000, scans=512, groups=500, overwrites=5)
-QUICK: Final = Counts(rounds=1, rows=2000, calls=400, scans=10, groups=4, overwrites=2)
+FULL: Final = Counts(
+    rounds=1,
+    rows=1_000_000,
+    calls=100_000,
+    scans=512,
+    groups=500,
+    overwrites=5,
+    steady=400_000,
+)
+QUICK: Final = Counts(rounds=1, rows=2000, calls=400, scans=10, groups=4, overwrites=2, steady=400)
 
 
 def budget_for(rows: int, value_bytes: int) -> Budget:
@@ -119,7 +129,7 @@ class _Round:
         await self._compare("scan", calls=counts.scans)
         await self._compare("synced", calls=counts.groups)
         idle = await self._ask("mixed", puts=counts.calls // 10, gets_per_put=1.0)
-        busy = await self._ask("overwritten", times=counts.overwrites)
+        busy = await self._ask("overwritten", times=counts.overwrites, steady=counts.steady)
         opened = await self._ask("reopen")
         for engine in ENGINES:
             name = f"storage.{self._size}.overwritten.{engine}"
@@ -128,6 +138,7 @@ class _Round:
                 self._samples.add(f"{name}.{call}.busy", busy[engine][call])
                 ratio = busy[engine][call] / idle[engine][call]
                 self._samples.add(f"{name}.{call}.over_idle", ratio)
+                self._samples.add(f"{name}.{call}.fast", busy[engine][f"{call}.fast"])
             if busy[engine]["amplification"] is not None:
                 self._samples.add(f"{name}.amplification", busy[engine]["amplification"])
             self._samples.add(f"{name}.open", opened[engine])

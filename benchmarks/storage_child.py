@@ -34,6 +34,13 @@ GROUP_ROWS: Final = 64
 GETS_PER_PUT: Final = 0.1
 """While all is overwritten."""
 
+STEADY_PUTS_PER_SECOND: Final = 40_000
+"""Of the steady writer: what two or three members' callers put, and a third of what a store takes
+at most. At the most, a latency says how processes share the cores, and little of the store."""
+
+STEADY_PUTS: Final = 100
+"""That it puts at once."""
+
 _POOL: Final = random.Random(0).randbytes(MiB)
 _clock = time.perf_counter_ns
 
@@ -206,17 +213,37 @@ class Bench:
             getting.one_by_one(self.store.get, [key_of(number) for number in reads])
         return {"put": putting.percentiles()["p999"], "get": getting.percentiles()["p999"]}
 
-    def overwritten(self, times: int) -> dict[str, float | None]:
-        """Put so many times as many rows as there are, in any order. What was put off counts."""
+    def overwritten(self, times: int, steady: int) -> dict[str, float | None]:
+        """Put so many times as many rows as there are, in any order; then, while all that is
+        compacted, so many more at a steady rate. What was put off counts."""
         puts = self._rows * times
         before = self.store.written_bytes()
-        found: dict[str, float | None] = {**self.mixed(puts, GETS_PER_PUT), "amplification": None}
+        fast = self.mixed(puts, GETS_PER_PUT)
+        found: dict[str, float | None] = {
+            **{f"{call}.fast": p999 for call, p999 in fast.items()},
+            **self.steadily(steady),
+            "amplification": None,
+        }
         settle(self.store)
         after = self.store.written_bytes()
         if before is not None and after is not None:
-            user_bytes = puts * (len(key_of(0)) + self._value_bytes)
+            user_bytes = (puts + steady) * (len(key_of(0)) + self._value_bytes)
             found["amplification"] = (after - before) / user_bytes
         return found
+
+    def steadily(self, puts: int) -> dict[str, float]:
+        """As ``mixed``, at ``STEADY_PUTS_PER_SECOND``, or as near to it as the store comes."""
+        putting, getting = Stopwatch(), Stopwatch()
+        numbers = self._any_rows(puts)
+        started = time.perf_counter()
+        for at in range(0, puts, STEADY_PUTS):
+            due = started + at / STEADY_PUTS_PER_SECOND
+            time.sleep(max(0.0, due - time.perf_counter()))
+            part = numbers[at : at + STEADY_PUTS]
+            putting.one_by_one(self.store.put, *self._columns(part))
+            reads = self._any_rows(max(1, round(len(part) * GETS_PER_PUT)))
+            getting.one_by_one(self.store.get, [key_of(number) for number in reads])
+        return {"put": putting.percentiles()["p999"], "get": getting.percentiles()["p999"]}
 
     def _gets(self, numbers: Sequence[int]) -> dict[str, float]:
         watch = Stopwatch()

@@ -21,6 +21,11 @@ WORKLOADS: Final = {
 
 PERCENTILES: Final = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 MIXED: Final = ("put", "get")
+WHEN: Final = {
+    "idle": "idle",
+    "busy": "compacting",
+    "fast": "compacting, put as fast as it goes",
+}
 MEMORY: Final = "storage: memory while five times the rows of 100 B are loaded"
 
 
@@ -47,8 +52,8 @@ def _overwriting(size: str) -> dict[str, Figure]:
     for engine in ENGINES:
         name = f"storage.{size}.overwritten.{engine}"
         for call in MIXED:
-            for when in ("idle", "busy"):
-                label = f"{call} p99.9, {'compacting' if when == 'busy' else when}, {engine}"
+            for when, words in WHEN.items():
+                label = f"{call} p99.9, {words}, {engine}"
                 figures[f"{name}.{call}.{when}"] = Figure(group, label, "us")
             figures[f"{name}.{call}.over_idle"] = Figure(
                 group, f"{call} p99.9, compacting / idle, {engine}", "x"

@@ -7,7 +7,7 @@ result. ``pick`` makes merges, ``chores`` and ``opening`` the others, ``work`` d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from dynamokv.storage.lsm.options import Compression, LSMOptions
 from dynamokv.storage.lsm.tree import Lost, TableMeta
@@ -31,11 +31,6 @@ class LogPart:
     first_sequence: int
     end_sequence: int
     """One past the last."""
-
-
-FLUSH_BLOCK_FACTOR: Final = 2
-"""The blocks of a memtable's table, in those of a merged one. At 1 KiB a row that takes a fifth off
-a flush, and adds a microsecond to a read of such a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +74,9 @@ Job: TypeAlias = Flush | Merge | Scrub | Salvage
 
 def format_for(job: Job, options: LSMOptions) -> Format:
     """How the tables of a job are to look. Those of a memtable are merged soon, and writers may be
-    waiting for them: they are not compressed, and have fewer, larger blocks."""
-    if isinstance(job, Flush):
-        size = options.block_bytes * FLUSH_BLOCK_FACTOR
-        return Format(size, Compression.NONE, options.bloom_bits)
-    return Format(options.block_bytes, options.compression, options.bloom_bits)
+    waiting for them: they are not compressed."""
+    compression = Compression.NONE if isinstance(job, Flush) else options.compression
+    return Format(options.block_bytes, compression, options.bloom_bits)
 
 
 def job_bytes(job: Job) -> int:

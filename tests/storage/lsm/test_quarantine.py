@@ -18,7 +18,7 @@ from dynamokv.testing.disk import SimulatedDisk
 from tests.storage.lsm.stores import NoLock
 from tests.storage.lsm.workload import STORE
 
-OPTIONS = LSMOptions(block_bytes=100, memtable_bytes=1 << 20, compression=Compression.NONE)
+OPTIONS = LSMOptions(block_bytes=200, memtable_bytes=1 << 20, compression=Compression.NONE)
 KEYS = [b"key %03d" % n for n in range(60)]
 END = b"\xff"
 

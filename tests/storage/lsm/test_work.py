@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamokv.ports import Row
+from dynamokv.storage.lsm.block import ROW_BYTES
 from dynamokv.storage.lsm.framing import HEADER_BYTES
 from dynamokv.storage.lsm.jobs import (
     Built,
@@ -25,6 +27,7 @@ from dynamokv.storage.lsm.jobs import (
 )
 from dynamokv.storage.lsm.merge import merge
 from dynamokv.storage.lsm.names import Kind, file_name
+from dynamokv.storage.lsm.table import Table
 from dynamokv.storage.lsm.tree import TableMeta
 from dynamokv.storage.lsm.work import write_memtable
 from dynamokv.testing.disk import SimulatedDisk
@@ -138,6 +141,19 @@ def test_a_table_of_a_memtable_is_that_of_its_logs(disk: SimulatedDisk) -> None:
 key_bytes = st.sampled_from([bytes([65 + at]) * (1 + at % 3) for at in range(20)])
 value_bytes = st.one_of(st.none(), st.binary(max_size=3), st.just(b"large" * 60))
 some_rows = st.dictionaries(key_bytes, value_bytes, min_size=1, max_size=20)
+
+
+@pytest.mark.parametrize(("value_bytes", "block_bytes"), [(4, 128), (22, 192), (300, 256)])
+def test_large_rows_of_a_memtable_get_larger_blocks(
+    disk: SimulatedDisk, value_bytes: int, block_bytes: int
+) -> None:
+    row_bytes = 2 + value_bytes
+    rows: list[Row] = [(b"%02d" % number, b"v" * value_bytes) for number in range(64)]
+    meta = write_table(disk, HERE, 1, rows)
+    with closing(Table(disk, HERE / file_name(Kind.TABLE, 1), meta)) as table:
+        sizes = [len(block) * (row_bytes + ROW_BYTES) for block in table.rows(b"", None)]
+    for size in sizes[:-1]:
+        assert max(block_bytes, row_bytes) <= size < block_bytes + 2 * row_bytes + 2 * ROW_BYTES
 
 
 def in_blocks(rows: dict[bytes, bytes | None], size: int) -> Iterator[list[Row]]:
