@@ -1,6 +1,7 @@
 """dynamokv: a leaderless key-value store that lives inside Python applications."""
 
 import os as _os
+import sys as _sys
 import typing as _typing
 
 from dynamokv.config import ClientConfig, NodeConfig
@@ -37,14 +38,35 @@ from dynamokv.errors import (
 )
 from dynamokv.types import Consistency, Durability
 
-# Worker processes of the store import this package too, and need neither sockets nor event loops:
-# without these, half of their memory, and of the time that they take to start.
-if _typing.TYPE_CHECKING or "_DYNAMOKV_WORKER" not in _os.environ:
-    from dynamokv.api.asynchronous import AsyncBucket
-    from dynamokv.api.blocking import Bucket
-    from dynamokv.api.client import Client, DistributedKVStore, connect
-    from dynamokv.api.node import AsyncNode, Node, join, join_async
-    from dynamokv.api.receipts import BatchResult, Entry, Receipt
+# Sockets and event loops come with the package, so that no first call is held up by an import. Two
+# import it without using it: worker processes of the store (without these names, half of their
+# memory, and of the time that they take to start), and pytest, which loads the plug-in of every
+# installed package in every run. There they come at their first use.
+if _typing.TYPE_CHECKING or not ("_DYNAMOKV_WORKER" in _os.environ or "pytest" in _sys.modules):
+    from dynamokv.api.public import (
+        AsyncBucket,
+        AsyncNode,
+        BatchResult,
+        Bucket,
+        Client,
+        DistributedKVStore,
+        Entry,
+        Node,
+        Receipt,
+        connect,
+        join,
+        join_async,
+    )
+else:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from dynamokv.api import public
+
+        globals().update({known: getattr(public, known) for known in public.__all__})
+        return globals()[name]
+
 
 __version__ = "0.1.0"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 Row: TypeAlias = tuple[bytes, bytes | None]
 """A key and its new value; ``None`` deletes the row from the store (this is below tombstones, which
@@ -209,12 +209,16 @@ class AppendFile(Protocol):
         ...
 
 
+ROUTE_BYTES: Final = 5
+"""A route is a zero byte and the transport's number of a connection; no link has such a name."""
+
+
 class Transport(Protocol):
     """Frames to and from peers. Loss is allowed, silence about it is not: ``send`` says False, a
     lost peer is reported.
 
     A peer is known by its node id once ``connect`` named it, or by the opaque route of the frame it
-    sent.
+    sent (``ROUTE_BYTES``).
     """
 
     def connect(self, peer: bytes, address: str) -> None:
@@ -229,6 +233,10 @@ class Transport(Protocol):
     def send(self, peer: bytes, frame: bytes) -> bool:
         """Queue a frame without ever blocking; False when the peer cannot be reached now, and then
         nothing was queued."""
+        ...
+
+    def remember(self, peer: bytes, route: bytes) -> None:
+        """Frames of this peer come by this route: the way back while there is no link to it."""
         ...
 
 

@@ -10,7 +10,7 @@ from dynamokv.api import batches, calls
 from dynamokv.api.calls import Call, Items, Key, Level, Scope
 from dynamokv.api.receipts import BatchResult, Entry, Receipt
 from dynamokv.api.resolvers import Resolver
-from dynamokv.api.session import Session
+from dynamokv.api.session import Access
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ class AsyncStore:
     """The calls, awaited. One loop only: the one that the store was opened on."""
 
     _scope: Scope
-    _session: Session
+    _session: Access
 
     async def get(
         self,

@@ -6,7 +6,6 @@ fails alone, in ``BatchResult.errors``.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -35,7 +34,7 @@ def batch_get(
     wanted = list(names)
     groups = session.group([names[key] for key in wanted], [0] * len(wanted))
     sealed = scope.resolver is keep_all
-    deadline = time.monotonic() + budget_ms / 1000
+    deadline = scope.clock.monotonic() + budget_ms / 1000
     while groups:
         requests = [
             m.GetRequest(0, 0, budget_ms, level, sealed, [names[wanted[at]] for at in group])
@@ -62,7 +61,7 @@ def batch_get(
                 # All of it would have been too large for one answer.
                 rest.append(group[count:])
         groups = rest
-        budget_ms = max(1, round((deadline - time.monotonic()) * 1000))
+        budget_ms = max(1, round((deadline - scope.clock.monotonic()) * 1000))
     return result
 
 
@@ -97,7 +96,7 @@ def _batch_write(
     values: dict[Key, bytes],
     result: BatchResult[Receipt],
 ) -> Call[BatchResult[Receipt]]:
-    started = time.perf_counter()
+    started = options.scope.clock.monotonic()
     keys = list(values)
     groups = session.group([names[key] for key in keys], [len(values[key]) for key in keys])
     requests = [
@@ -105,7 +104,7 @@ def _batch_write(
         for group in groups
     ]
     replies = yield requests
-    duration = time.perf_counter() - started
+    duration = options.scope.clock.monotonic() - started
     for group, reply in zip(groups, replies, strict=True):
         for position, at in enumerate(group):
             if type(reply) is not m.PutDone:

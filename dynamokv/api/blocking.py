@@ -14,7 +14,7 @@ from dynamokv.api import batches, calls
 from dynamokv.api.calls import Call, Items, Key, Level, Scope
 from dynamokv.api.receipts import BatchResult, Entry, Receipt
 from dynamokv.api.resolvers import Resolver
-from dynamokv.api.session import Session
+from dynamokv.api.session import Access
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class BlockingStore:
     """The calls, waiting for each. Any thread may call."""
 
     _scope: Scope
-    _session: Session
+    _session: Access
 
     def get(
         self,

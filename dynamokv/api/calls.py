@@ -7,7 +7,6 @@ they wait, and hold no logic of their own.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
@@ -16,8 +15,11 @@ from dynamokv import errors, limits
 from dynamokv.api.receipts import Entry, Receipt
 from dynamokv.api.resolvers import Resolver, keep_all, latest, resolver_of
 from dynamokv.api.values import CBOR, decode_value, encode_value
-from dynamokv.ports import Serializer
+from dynamokv.config import ClientConfig, NodeConfig
+from dynamokv.ports import Clock, Serializer
+from dynamokv.runtime.clocks import SystemClock
 from dynamokv.types import Consistency
+from dynamokv.wire import codec
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
@@ -35,6 +37,7 @@ T = TypeVar("T")
 Call: TypeAlias = Generator[Any, Any, T]
 
 NO_SEAL = bytes(SEAL_BYTES)
+SYSTEM_CLOCK = SystemClock()
 
 
 class Session(Protocol):
@@ -51,7 +54,7 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """A bucket as calls see it: its name and its defaults."""
+    """A bucket as calls see it: its name, its defaults, and the time that values lapse by."""
 
     bucket: bytes = b""
     resolver: Resolver = latest
@@ -59,6 +62,7 @@ class Scope:
     level: int = Consistency.QUORUM
     budget_ms: int = 5000
     serializer: Serializer = field(default=CBOR)
+    clock: Clock = SYSTEM_CLOCK
 
     def name(self, key: Key) -> bytes:
         """The key with its bucket, as it is hashed and stored.
@@ -122,6 +126,16 @@ class Scope:
         )
 
 
+def scope_of(config: NodeConfig | ClientConfig, clock: Clock = SYSTEM_CLOCK) -> Scope:
+    """The defaults of a member or a client."""
+    return Scope(
+        level=config.consistency,
+        budget_ms=max(1, round(config.request_timeout * 1000)),
+        serializer=config.serializer or CBOR,
+        clock=clock,
+    )
+
+
 # --- reading --------------------------------------------------------------------------------------
 
 
@@ -153,7 +167,7 @@ def read(
 ) -> Call[Entry]:
     """The value with everything that is known about it."""
     level, budget_ms = scope.level_of(consistency), scope.budget_of(timeout)
-    started = time.perf_counter()
+    started = scope.clock.monotonic()
     reply = yield m.GetRequest(0, 0, budget_ms, level, True, [scope.name(key)])
     if type(reply) is not m.GetDone:
         raise error_of(reply)
@@ -163,7 +177,7 @@ def read(
         needed=reply.needed,
         replicas=_hex(reply.replicas),
         epoch=reply.epoch,
-        duration=time.perf_counter() - started,
+        duration=scope.clock.monotonic() - started,
     )
     return Entry(values=_live(scope, record), receipt=receipt, resolve=scope.show, default=default)
 
@@ -172,7 +186,7 @@ def value_of(scope: Scope, record: bytes, default: Any, seal: bytes) -> Any:
     """The value in a record as the bucket's resolver shows it, or the default."""
     if not record:
         return default
-    values = records.live_values(record, time.time_ns() // 1_000_000)
+    values = records.live_values(record, scope.clock.wall_ms())
     if len(values) == 1:
         return decode_value(values[0], scope.serializer)
     if not values:
@@ -184,7 +198,7 @@ def value_of(scope: Scope, record: bytes, default: Any, seal: bytes) -> Any:
 def _live(scope: Scope, record: bytes) -> list[Any]:
     if not record:
         return []
-    values = records.live_values(record, time.time_ns() // 1_000_000)
+    values = records.live_values(record, scope.clock.wall_ms())
     return [decode_value(value, scope.serializer) for value in values]
 
 
@@ -257,14 +271,14 @@ def update(options: Writing, key: Key, change: Callable[[Any], Any], default: An
 
 
 def _write(options: Writing, name: bytes, data: bytes, context: bytes | None) -> Call[Receipt]:
-    started = time.perf_counter()
+    started = options.scope.clock.monotonic()
     contexts = [] if context is None else [_checked_context(context)]
     reply = yield options.request([name], [data], contexts)
     if type(reply) is not m.PutDone:
         raise error_of(reply)
     if reply.errors:
         raise put_error(reply.errors[0])
-    return receipt_of(reply, 0, time.perf_counter() - started)
+    return receipt_of(reply, 0, options.scope.clock.monotonic() - started)
 
 
 def _checked_context(context: object) -> bytes:
@@ -275,6 +289,18 @@ def _checked_context(context: object) -> bytes:
     if not context:
         raise errors.InvalidContext("the context is empty: read() gives one also where nothing is")
     return context
+
+
+# --- the ring -------------------------------------------------------------------------------------
+
+
+def ask(budget_ms: int, part: str) -> Call[dict[str, Any]]:
+    """A part of the status document of some member."""
+    reply = yield m.StatusRequest(0, 0, budget_ms)
+    if type(reply) is not m.StatusReply:
+        raise error_of(reply)
+    found: dict[str, Any] = codec.decode(reply.document)[part]
+    return found
 
 
 # --- replies --------------------------------------------------------------------------------------

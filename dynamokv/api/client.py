@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,17 +12,13 @@ from typing import Any
 from dynamokv.api import calls
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.api.blocking import BlockingStore
-from dynamokv.api.calls import Scope
 from dynamokv.api.defaults import DEFAULT_CLUSTER, NO_ADDRESSES, given
 from dynamokv.api.session import Session
-from dynamokv.api.values import CBOR
 from dynamokv.config import ClientConfig
 from dynamokv.errors import DynamoKVError
 from dynamokv.runtime import status
 from dynamokv.runtime.open import open_client
 from dynamokv.runtime.thread import LoopThread
-from dynamokv.wire import codec
-from dynamokv.wire import messages as m
 
 CONNECT_SECONDS = 10.0
 
@@ -41,23 +37,6 @@ def load_config(
     return ClientConfig.load(config, **explicit, **overrides)
 
 
-def _scope_of(config: ClientConfig) -> Scope:
-    return Scope(
-        level=config.consistency,
-        budget_ms=max(1, round(config.request_timeout * 1000)),
-        serializer=config.serializer or CBOR,
-    )
-
-
-def _ask(budget_ms: int, part: str) -> Generator[Any, Any, dict[str, Any]]:
-    """A call: the status document of some member."""
-    reply = yield m.StatusRequest(0, 0, budget_ms)
-    if type(reply) is not m.StatusReply:
-        raise calls.error_of(reply)
-    found: dict[str, Any] = codec.decode(reply.document)[part]
-    return found
-
-
 class DistributedKVStore(AsyncStore):
     """The asyncio client: routes each call to an owner, keeps its seeds for ever, and fails over.
 
@@ -71,6 +50,8 @@ class DistributedKVStore(AsyncStore):
         overrides: any other field of ``ClientConfig``.
     """
 
+    _session: Session
+
     def __init__(
         self,
         nodes: Sequence[str] = NO_ADDRESSES,
@@ -81,7 +62,7 @@ class DistributedKVStore(AsyncStore):
         **overrides: Any,
     ) -> None:
         self.config = load_config(nodes, cluster, config, overrides)
-        self._scope = _scope_of(self.config)
+        self._scope = calls.scope_of(self.config)
         seconds = calls.milliseconds("timeout", timeout) / 1000
         self._session = Session(
             lambda: open_client(self.config, seconds), "this client is not connected"
@@ -98,11 +79,11 @@ class DistributedKVStore(AsyncStore):
 
     async def status(self) -> dict[str, Any]:
         """The status of some member that answers."""
-        return await self._run(_ask(self._scope.budget_ms, "status"))
+        return await self._run(calls.ask(self._scope.budget_ms, "status"))
 
     async def metrics(self) -> dict[str, Any]:
         """The metrics of some member that answers."""
-        return await self._run(_ask(self._scope.budget_ms, "metrics"))
+        return await self._run(calls.ask(self._scope.budget_ms, "metrics"))
 
     async def ring(self) -> dict[str, Any]:
         """Who owns what, as this client knows it."""
@@ -129,6 +110,8 @@ class Client(BlockingStore):
     Args: as ``DistributedKVStore``. Unlike that, it connects at once.
     """
 
+    _session: Session
+
     def __init__(
         self,
         nodes: Sequence[str] = NO_ADDRESSES,
@@ -139,7 +122,7 @@ class Client(BlockingStore):
         **overrides: Any,
     ) -> None:
         self.config = load_config(nodes, cluster, config, overrides)
-        self._scope = _scope_of(self.config)
+        self._scope = calls.scope_of(self.config)
         seconds = calls.milliseconds("timeout", timeout) / 1000
         self._thread = LoopThread("dynamokv-client")
         self._session = Session(
@@ -160,11 +143,11 @@ class Client(BlockingStore):
 
     def status(self) -> dict[str, Any]:
         """The status of some member that answers."""
-        return self._run(_ask(self._scope.budget_ms, "status"))
+        return self._run(calls.ask(self._scope.budget_ms, "status"))
 
     def metrics(self) -> dict[str, Any]:
         """The metrics of some member that answers."""
-        return self._run(_ask(self._scope.budget_ms, "metrics"))
+        return self._run(calls.ask(self._scope.budget_ms, "metrics"))
 
     def ring(self) -> dict[str, Any]:
         """Who owns what, as this client knows it."""

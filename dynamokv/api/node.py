@@ -12,10 +12,8 @@ from typing import Any
 from dynamokv.api import calls
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.api.blocking import BlockingStore
-from dynamokv.api.calls import Scope
 from dynamokv.api.defaults import DEFAULT_CLUSTER, DEFAULT_WEIGHT, NO_ADDRESSES, given
 from dynamokv.api.session import Session
-from dynamokv.api.values import CBOR
 from dynamokv.config import NodeConfig
 from dynamokv.errors import DynamoKVError
 from dynamokv.runtime import status
@@ -54,19 +52,13 @@ def load_config(
     return NodeConfig.load(config, **explicit, **overrides)
 
 
-def _scope_of(config: NodeConfig) -> Scope:
-    return Scope(
-        level=config.consistency,
-        budget_ms=max(1, round(config.request_timeout * 1000)),
-        serializer=config.serializer or CBOR,
-    )
-
-
 class AsyncNode(AsyncStore):
     """A member of the ring, on the running asyncio loop: ``async with AsyncNode(...) as kv``.
 
     Args: as ``join``.
     """
+
+    _session: Session
 
     def __init__(
         self,
@@ -84,7 +76,7 @@ class AsyncNode(AsyncStore):
         self.config = load_config(
             address, seeds, data_dir, cluster, zone, weight, config, overrides
         )
-        self._scope = _scope_of(self.config)
+        self._scope = calls.scope_of(self.config)
         seconds = calls.milliseconds("timeout", timeout) / 1000
         self._session = Session(
             lambda: open_node(self.config, seconds),
@@ -141,6 +133,8 @@ class Node(BlockingStore):
     Args: as ``join``. Unlike ``AsyncNode``, it joins at once.
     """
 
+    _session: Session
+
     def __init__(
         self,
         address: str | None = None,
@@ -157,7 +151,7 @@ class Node(BlockingStore):
         self.config = load_config(
             address, seeds, data_dir, cluster, zone, weight, config, overrides
         )
-        self._scope = _scope_of(self.config)
+        self._scope = calls.scope_of(self.config)
         seconds = calls.milliseconds("timeout", timeout) / 1000
         self._thread = LoopThread("dynamokv-node")
         self._session = Session(

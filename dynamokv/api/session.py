@@ -6,6 +6,7 @@ for any other thread.
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import os
@@ -22,6 +23,7 @@ from dynamokv.errors import (
 )
 from dynamokv.protocol.batch import group
 from dynamokv.runtime.loop import Runtime
+from dynamokv.runtime.status import Process
 from dynamokv.runtime.thread import CLOSED, Handoff, LoopThread
 from dynamokv.wire import messages as m
 
@@ -30,7 +32,54 @@ ANSWER_GRACE_SECONDS = 2.0
 loop up for stuck."""
 
 
-class Session:
+class Access(abc.ABC):
+    """What faces ask of their process, whoever drives it: ``Session`` has it run on a loop, the
+    simulator (``testing``) in virtual time."""
+
+    @property
+    @abc.abstractmethod
+    def opened(self) -> bool:
+        """Whether the process was opened, and not closed since."""
+
+    @abc.abstractmethod
+    def running(self) -> Process:
+        """The process. Raises a ``HandleError`` when there is none to use."""
+
+    def read_here(self, name: bytes) -> bytes | None:
+        """This process's own copy, ``b""`` for none; ``None`` when it owns no copy, or cannot read
+        it. Any thread."""
+        home = self.running().home
+        key, owners = home.locate(name)
+        if home.node_id not in owners:
+            return None
+        try:
+            return home.reader.visible(key) or b""
+        except StorageError:
+            # Another owner has it. The store has said what is wrong with it.
+            return None
+
+    def group(self, names: list[bytes], sizes: list[int]) -> list[list[int]]:
+        """Positions of the names, grouped by their owners. Any thread."""
+        return group(self.running().home, names, sizes)
+
+    async def request(self, message: Any) -> Any:
+        """Run one request. Cancelled, it is forgotten: no later caller gets its reply."""
+        return (await self.requests([message]))[0]
+
+    @abc.abstractmethod
+    async def requests(self, messages: list[Any]) -> list[Any]:
+        """Run requests together. The first error is raised when all are over."""
+
+    def call(self, message: Any) -> Any:
+        """Run one request and wait for it."""
+        return self.call_all([message])[0]
+
+    @abc.abstractmethod
+    def call_all(self, messages: list[Any]) -> list[Any]:
+        """Run requests together and wait for all."""
+
+
+class Session(Access):
     """One process in the ring, as its face uses it. ``thread`` runs the loop of a blocking face."""
 
     def __init__(
@@ -111,26 +160,6 @@ class Session:
             # Also when this call is given up, the rest is closed.
             await asyncio.shield(self._ending)
 
-    # --- for calls --------------------------------------------------------------------------------
-
-    def read_here(self, name: bytes) -> bytes | None:
-        """This process's own copy, ``b""`` for none; ``None`` when it owns no copy, or cannot read
-        it. Any thread."""
-        runtime = self.running()
-        home = runtime.home
-        key, owners = home.locate(name)
-        if home.node_id not in owners:
-            return None
-        try:
-            return home.reader.visible(key) or b""
-        except StorageError:
-            # Another owner has it. The store has said what is wrong with it.
-            return None
-
-    def group(self, names: list[bytes], sizes: list[int]) -> list[list[int]]:
-        """Positions of the names, grouped by their owners. Any thread."""
-        return group(self.running().home, names, sizes)
-
     # --- on the loop ------------------------------------------------------------------------------
 
     async def request(self, message: Any) -> Any:
@@ -169,10 +198,6 @@ class Session:
         return runtime
 
     # --- from another thread ----------------------------------------------------------------------
-
-    def call(self, message: Any) -> Any:
-        """Run one request and wait for it."""
-        return self.call_all([message])[0]
 
     def call_all(self, messages: list[Any]) -> list[Any]:
         """Run requests together and wait for all."""

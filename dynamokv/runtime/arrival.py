@@ -17,6 +17,14 @@ LINKS_GRACE_SECONDS = 1.0
 them."""
 
 
+def all_linked(home: Home, *, member: bool) -> bool:
+    """Whether a process that is ready reaches all of its peers. ``member``: as in ``Arrival``."""
+    assert home.topology is not None
+    peers = [one.node_id for one in home.topology.members]
+    linked = home.up & home.greeted_by if member else home.up
+    return all(peer in linked or peer == home.node_id for peer in peers)
+
+
 class Arrival:
     """Whether a core can serve yet. ``member``: peers must have linked back, too."""
 
@@ -66,16 +74,9 @@ class Arrival:
             raise JoinTimeout(self._why_not(timeout)) from None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINKS_GRACE_SECONDS):
-                while not self._all_linked():
+                while not all_linked(self.home, member=self.member):
                     self._changed.clear()
                     await self._changed.wait()
-
-    def _all_linked(self) -> bool:
-        home = self.home
-        assert home.topology is not None
-        peers = [member.node_id for member in home.topology.members]
-        linked = home.up & home.greeted_by if self.member else home.up
-        return all(peer in linked or peer == home.node_id for peer in peers)
 
     def _why_not(self, timeout: float) -> str:
         if self.home.topology is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import time
+from time import monotonic, time_ns
 
 # The operating system's source: identities and keys come from it.
 _SYSTEM = random.SystemRandom()
@@ -15,11 +15,11 @@ class SystemClock:
 
     def wall_ms(self) -> int:
         """Milliseconds since 1970."""
-        return time.time_ns() // 1_000_000
+        return time_ns() // 1_000_000
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
-        return time.monotonic()
+        return monotonic()
 
 
 class SystemRng:

@@ -19,11 +19,10 @@ from operator import is_
 from typing import Any, Protocol
 
 from dynamokv import limits
+from dynamokv.ports import ROUTE_BYTES, Transport
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import After, Effect, Event
 from dynamokv.protocol.home import Home
-from dynamokv.runtime.committer import Committer
-from dynamokv.transport.zeromq import ROUTE_BYTES, ZeroMQTransport
 from dynamokv.wire import frame as frames
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import BEFORE_THE_RING, Message
@@ -60,6 +59,23 @@ class Core(Protocol):
         ...
 
 
+class Writes(Protocol):
+    """The way of writes to the disk: ``runtime.commit_queue``."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way."""
+        ...
+
+    def write(self, effect: e.Write) -> None:
+        """Take a write in."""
+        ...
+
+    def commit(self) -> None:
+        """Send on its way what was taken in."""
+        ...
+
+
 class Listener(Protocol):
     """What the executor reports upwards."""
 
@@ -80,20 +96,27 @@ class Listener(Protocol):
         ...
 
 
+def carry_on(error: Exception) -> None:
+    """What production does about a fault of ours: it costs the event, and is in the log."""
+
+
 class Executor:
-    """The hands of one core."""
+    """The hands of one core. ``on_bug`` hears first of an error of the core; what it raises ends
+    the process, as a simulator wants it."""
 
     def __init__(
         self,
         core: Core,
-        transport: ZeroMQTransport,
-        committer: Committer | None,
+        transport: Transport,
+        committer: Writes | None,
         listener: Listener,
+        on_bug: Callable[[Exception], None] = carry_on,
     ) -> None:
         self.core = core
         self.transport = transport
         self.committer = committer
         self.listener = listener
+        self._on_bug = on_bug
         self.counters: Counter[str] = Counter()
         self._sender = core.home.node_id or frames.NO_SENDER
         self._tag = frames.NO_TAG
@@ -125,7 +148,8 @@ class Executor:
         """One event through the core. A fault of ours costs this event, not the node."""
         try:
             effects = self.core.step(event)
-        except Exception:  # our own bug: it must be seen, and it must not stop the loop
+        except Exception as error:  # our own bug: it must be seen, and it must not stop the loop
+            self._on_bug(error)
             self.counters["internal_errors"] += 1
             log.exception("internal error at %s; please report it", type(event).__name__)
             if type(event) is e.Request:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
-from dynamokv.causality.hlc import HybridClock
 from dynamokv.config import CLUSTER_WIDE, ClientConfig, NodeConfig
-from dynamokv.errors import ClusterMismatch, CorruptionError
-from dynamokv.ports import Rng, StorageEngine
-from dynamokv.protocol.client import ClientNode
-from dynamokv.protocol.home import Home, Settings
-from dynamokv.protocol.identity import Identity, next_life
-from dynamokv.protocol.node import Node
+from dynamokv.errors import ClusterMismatch
+from dynamokv.ports import StorageEngine
+from dynamokv.protocol.home import Settings
 from dynamokv.ring.topology import Topology
-from dynamokv.runtime import status
+from dynamokv.runtime import boot, status
 from dynamokv.runtime.clocks import SystemClock, SystemRng
 from dynamokv.runtime.committer import Committer
 from dynamokv.runtime.loop import Runtime
@@ -24,9 +19,7 @@ from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.storage.memory import MemoryEngine
 from dynamokv.transport.zeromq import ZeroMQTransport
-from dynamokv.types import Actor, Durability, NodeId
-from dynamokv.wire import codec
-from dynamokv.wire import keys as row_keys
+from dynamokv.types import Durability
 
 
 def open_engine(config: NodeConfig) -> StorageEngine:
@@ -50,7 +43,7 @@ async def open_node(config: NodeConfig, timeout: float) -> Runtime:
     engine = await in_thread("dynamokv-open", lambda: open_engine(config), lambda it: it.close())
     try:
         clock, rng = SystemClock(), SystemRng()
-        identity, topology = _remembered(engine, rng)
+        identity, topology = boot.remembered(engine, rng)
         _compare(config, topology)
         transport = ZeroMQTransport(loop)
         try:
@@ -62,18 +55,15 @@ async def open_node(config: NodeConfig, timeout: float) -> Runtime:
         engine.close()
         raise
     committer = Committer(engine, config.durability, loop)
-    home = Home(
-        node_id=identity.node_id,
-        actor=identity.actor,
-        settings=_settings(config, config.advertise or bound),
+    node = boot.member(
+        identity,
+        topology,
+        _settings(config, config.advertise or bound),
         reader=committer,
         clock=clock,
         rng=rng,
-        hybrid=HybridClock(
-            last=identity.ceiling, drift_max_ms=round(config.max_clock_drift * 1000)
-        ),
+        clock_drift_max_ms=round(config.max_clock_drift * 1000),
     )
-    node = Node(home, topology)
     runtime = Runtime(
         loop, node, transport, committer, lambda running: status.document(running, config)
     )
@@ -90,33 +80,9 @@ async def open_client(config: ClientConfig, timeout: float) -> Runtime:
         seeds=config.nodes,
         in_flight_max=config.in_flight_max,
     )
-    home = Home(
-        node_id=NodeId(b""),
-        actor=Actor(b""),
-        settings=settings,
-        reader=NoStore(),
-        clock=SystemClock(),
-        rng=SystemRng(),
-        hybrid=HybridClock(last=0, drift_max_ms=0),
-    )
-    runtime = Runtime(loop, ClientNode(home), ZeroMQTransport(loop), None, lambda _: b"")
+    core = boot.client(settings, clock=SystemClock(), rng=SystemRng())
+    runtime = Runtime(loop, core, ZeroMQTransport(loop), None, lambda _: b"")
     return await _started(runtime, timeout)
-
-
-class NoStore:
-    """``ports.Reader`` of a process that owns nothing."""
-
-    def visible(self, key: bytes) -> bytes | None:
-        """Nothing."""
-        return None
-
-    def newest(self, key: bytes) -> bytes | None:
-        """Nothing."""
-        return None
-
-    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Nothing."""
-        return iter(())
 
 
 async def _started(runtime: Runtime, timeout: float) -> Runtime:
@@ -126,40 +92,6 @@ async def _started(runtime: Runtime, timeout: float) -> Runtime:
         await runtime.close()
         raise
     return runtime
-
-
-def _remembered(engine: StorageEngine, rng: Rng) -> tuple[Identity, Topology | None]:
-    """Who this node is, and the last ring it knew."""
-    try:
-        identity = next_life(_own_row(engine, row_keys.IDENTITY_ROW), forgot=engine.forgot, rng=rng)
-        stored = _own_row(engine, row_keys.TOPOLOGY_ROW)
-        topology = Topology.decode(codec.decode(stored)) if stored else None
-    except ValueError as error:
-        raise CorruptionError(
-            f"the store's own rows are damaged ({error}): move the data directory aside and "
-            "join anew"
-        ) from error
-    return identity, topology
-
-
-def _own_row(engine: StorageEngine, key: bytes) -> bytes | None:
-    """A row that the store keeps for the node itself. Of these an older state does as well: peers
-    know a newer ring, and what the store forgot is told by ``forgot``.
-
-    Raises:
-        CorruptionError: nothing is left of it. To go on would be to begin another ring over the
-            data of this one.
-    """
-    try:
-        return engine.get(key)
-    except CorruptionError as error:
-        remains = engine.remains(key) if isinstance(engine, LSMEngine) else None
-        if remains is None:
-            raise CorruptionError(
-                f"this member's identity is lost: {error}. If the damaged or missing file can be "
-                "had, put it back; otherwise restore the whole data directory from a copy"
-            ) from error
-        return remains
 
 
 def _compare(config: NodeConfig, topology: Topology | None) -> None:

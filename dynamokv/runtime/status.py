@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from dynamokv.config import NodeConfig
+from dynamokv.ports import Stat
+from dynamokv.protocol.home import Home
 from dynamokv.protocol.node import Node
-from dynamokv.runtime.latency import percentile
+from dynamokv.runtime.latency import Window, percentile
 from dynamokv.runtime.loop import Runtime
 from dynamokv.wire import codec
 
@@ -15,9 +18,18 @@ WATCHED = ("read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "w
 """Counters that operators watch: there from the start, not only when they have counted."""
 
 
-def ring(runtime: Runtime) -> dict[str, Any]:
+class Process(Protocol):
+    """A core that runs, whoever drives it."""
+
+    @property
+    def home(self) -> Home:
+        """What it knows of the ring, and its own copies."""
+        ...
+
+
+def ring(process: Process) -> dict[str, Any]:
     """Who owns what: for each partition its owners, the primary first, and each member's count."""
-    home = runtime.home
+    home = process.home
     owners = [[owner.hex() for owner in row] for row in home.owners]
     counts: dict[str, int] = {}
     for row in owners:
@@ -26,9 +38,8 @@ def ring(runtime: Runtime) -> dict[str, Any]:
     return {"epoch": home.epoch, "partitions": len(owners), "owners": owners, "owned": counts}
 
 
-def members(runtime: Runtime) -> dict[str, dict[str, Any]]:
+def members(home: Home) -> dict[str, dict[str, Any]]:
     """Every member by its id, and whether this process reaches it."""
-    home = runtime.home
     if home.topology is None:
         return {}
     return {
@@ -46,52 +57,93 @@ def members(runtime: Runtime) -> dict[str, dict[str, Any]]:
 
 def node_status(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
     """What a member knows of itself and its peers."""
-    home, core = runtime.home, runtime.core
-    topology = home.topology
+    core = runtime.core
     assert isinstance(core, Node)
     assert runtime.committer is not None
     state = "closed" if runtime.closed else "serving" if core.ready else "joining"
-    storage = dict(runtime.committer.engine.stats())
-    sound = runtime.background.healthy and not _disk_error(runtime)
+    return status_of(
+        runtime.home,
+        config,
+        state=state,
+        sound=runtime.background.healthy,
+        disk_error=runtime.committer.last_error,
+        storage=runtime.committer.engine.stats(),
+    )
+
+
+def status_of(
+    home: Home,
+    config: NodeConfig,
+    *,
+    state: str,
+    sound: bool,
+    disk_error: str,
+    storage: Mapping[str, Stat],
+) -> dict[str, Any]:
+    """``node_status`` of a member of which this is known."""
+    topology = home.topology
+    quarantined = storage.get("quarantined")
     return {
         "node_id": home.node_id.hex(),
         "address": home.settings.address,
         "cluster": home.settings.cluster,
         "cluster_id": topology.cluster_id.hex() if topology else "",
         "state": state,
-        "healthy": state == "serving" and sound and not storage.get("quarantined"),
-        "disk_error": _disk_error(runtime),
+        "healthy": state == "serving" and sound and not disk_error and not quarantined,
+        "disk_error": disk_error,
         "durability": config.durability.value,
         "epoch": home.epoch,
         "partitions": topology.partitions if topology else home.settings.partitions,
         "n": topology.n if topology else home.settings.n,
         "replicas": topology.replicas if topology else 0,
-        "members": members(runtime),
-        "storage": storage,
+        "members": members(home),
+        "storage": dict(storage),
     }
 
 
 def node_metrics(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
     """The five essential figures, and the rest."""
-    home = runtime.home
     assert runtime.committer is not None
-    storage = dict(runtime.committer.engine.stats())
-    used, hit_rate = storage.get("storage_bytes", 0), storage.get("cache_hit_rate", 1.0)
-    assert isinstance(used, int | float)
+    storage = runtime.committer.engine.stats()
+    return metrics_of(
+        runtime.home,
+        reads=runtime.reads,
+        writes=runtime.writes,
+        storage=storage,
+        fraction=_fraction(config, _bytes(storage)),
+        loop_lag=runtime.background.loop_lag,
+        in_flight=in_flight(runtime),
+        counters=counters(runtime),
+    )
+
+
+def metrics_of(
+    home: Home,
+    *,
+    reads: Window,
+    writes: Window,
+    storage: Mapping[str, Stat],
+    fraction: float | None,
+    loop_lag: float,
+    in_flight: int,
+    counters: dict[str, int],
+) -> dict[str, Any]:
+    """``node_metrics`` of a member of which this is known."""
+    hit_rate = storage.get("cache_hit_rate", 1.0)
     assert isinstance(hit_rate, int | float)
     return {
         "node_id": home.node_id.hex(),
-        "read_latency_p99": runtime.reads.percentile(0.99),
-        "write_latency_p99": runtime.writes.percentile(0.99),
+        "read_latency_p99": reads.percentile(0.99),
+        "write_latency_p99": writes.percentile(0.99),
         "cache_hit_rate": float(hit_rate),
-        "storage_used": int(used),
-        "storage_used_fraction": _fraction(config, int(used)),
+        "storage_used": _bytes(storage),
+        "storage_used_fraction": fraction,
         "replication_lag": percentile(list(home.lags_ms), 0.99) / 1000,
-        "loop_lag": runtime.background.loop_lag,
-        "in_flight": in_flight(runtime),
-        "counters": counters(runtime),
-        "storage": storage,
-        "peers": {key: {"up": value["state"] == "up"} for key, value in members(runtime).items()},
+        "loop_lag": loop_lag,
+        "in_flight": in_flight,
+        "counters": counters,
+        "storage": dict(storage),
+        "peers": {key: {"up": value["state"] == "up"} for key, value in members(home).items()},
     }
 
 
@@ -125,9 +177,10 @@ def document(runtime: Runtime, config: NodeConfig) -> bytes:
     )
 
 
-def _disk_error(runtime: Runtime) -> str:
-    assert runtime.committer is not None
-    return runtime.committer.last_error
+def _bytes(storage: Mapping[str, Stat]) -> int:
+    used = storage.get("storage_bytes", 0)
+    assert isinstance(used, int | float)
+    return int(used)
 
 
 def _fraction(config: NodeConfig, used: int) -> float | None:

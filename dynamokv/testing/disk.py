@@ -62,11 +62,18 @@ class SimulatedDisk:
         full_error: what an append raises then: ``ENOSPC`` or ``EDQUOT``.
         sector_bytes: what is written whole or not at all. Smaller tears shorter files.
         on_call: called before each call, say to count it, to make time pass, to look at the disk.
-        trace: all calls so far.
+        calls: how many so far.
+        trace: all calls so far, unless it was made with ``tracing=False``.
         crashed: whether the process has ended.
     """
 
-    def __init__(self, *, sector_bytes: int = SECTOR_BYTES, image: Image | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        sector_bytes: int = SECTOR_BYTES,
+        image: Image | None = None,
+        tracing: bool = True,
+    ) -> None:
         self.crash_at: int | None = None
         self.crash_share = 0.0
         self.faults: list[Fault] = []
@@ -74,7 +81,9 @@ class SimulatedDisk:
         self.full_error = errno.ENOSPC
         self.sector_bytes = sector_bytes
         self.on_call: Callable[[Call], None] = ignore
+        self.calls = 0
         self.trace: list[Call] = []
+        self.tracing = tracing
         self.crashed = False
         self.image = Image() if image is None else image
         self.open_files: weakref.WeakSet[_File] = weakref.WeakSet()
@@ -172,7 +181,7 @@ class SimulatedDisk:
         """The disk that the next process finds, if this one is lost now. It has this one's size,
         and none of its faults."""
         image = survivor(self.image, loss, self.sector_bytes)
-        disk = SimulatedDisk(sector_bytes=self.sector_bytes, image=image)
+        disk = SimulatedDisk(sector_bytes=self.sector_bytes, image=image, tracing=self.tracing)
         disk.capacity_bytes = self.capacity_bytes
         disk.full_error = self.full_error
         return disk
@@ -228,10 +237,12 @@ class SimulatedDisk:
         """Count a call, fail it if it is to fail. The body is what it does: not run when nothing of
         it is done, given the fault when it is for the body to do part."""
         with self._turn:
-            call = Call(len(self.trace) + 1, operation, path, size_bytes, offset)
+            call = Call(self.calls + 1, operation, path, size_bytes, offset)
             if self.crashed:
                 raise Crash(call)
-            self.trace.append(call)
+            self.calls += 1
+            if self.tracing:
+                self.trace.append(call)
             self.on_call(call)
             fault = self._what_fails(call)
             if fault is not None and operation not in _PARTLY and fault.done < 1.0:

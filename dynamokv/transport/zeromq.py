@@ -61,9 +61,6 @@ SAFETY_SECONDS = 0.25
 
 ZAP_DOMAIN = b"dynamokv"
 
-ROUTE_BYTES = 5
-"""A route is a zero byte and libzmq's number of the connection; no link has such a name."""
-
 SOCKETS_PER_LINK = 3
 """The socket and both ends of its monitor."""
 

@@ -12,6 +12,7 @@ import pytest
 import dynamokv
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.errors import ClosedError, UsageError
+from dynamokv.runtime.loop import Runtime
 from tests.waiting import until_async
 
 KEYS = 200
@@ -30,6 +31,7 @@ async def store(kind: str) -> AsyncIterator[tuple[dynamokv.AsyncNode, AsyncStore
 
 def in_flight(kv: AsyncStore) -> int:
     runtime = kv._session.running()
+    assert isinstance(runtime, Runtime)
     core = runtime.core
     return len(runtime._waiters) + len(core.table.operations)  # type: ignore[attr-defined]
 

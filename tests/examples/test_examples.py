@@ -8,16 +8,20 @@ from typing import Final
 import pytest
 
 from tests.documents import expected_output, run_python
+from tests.testing.plugged import run_pytest
 
-EXAMPLES: Final = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.py"))
+FOLDER: Final = Path(__file__).resolve().parents[2] / "examples"
+TESTS: Final = sorted(FOLDER.glob("test_*.py"))
+EXAMPLES: Final = [path for path in sorted(FOLDER.glob("*.py")) if path not in TESTS]
 LINES_MAX: Final = 100
 
 
 def test_there_are_examples() -> None:
     assert {"quickstart.py", "quickstart_async.py"} <= {path.name for path in EXAMPLES}
+    assert {"test_cart_conflicts.py"} <= {path.name for path in TESTS}
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*EXAMPLES, *TESTS], ids=lambda path: path.stem)
 def test_it_is_short(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) < LINES_MAX
 
@@ -38,3 +42,12 @@ def test_it_fails_when_something_is_off(path: Path, tmp_path: Path) -> None:
     run = run_python(str(path), cwd=tmp_path, TMPDIR=str(tmp_path), DYNAMOKV_N="2")
     assert run.returncode == 1
     assert "JoinRefused" in run.stderr
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_its_tests_pass_under_any_seed(path: Path, tmp_path: Path) -> None:
+    ini = str(tmp_path / "pytest.ini")  # and none that is near the example
+    run = run_pytest("-q", "-c", ini, "--dynamokv-seeds=5", str(path), cwd=tmp_path)
+    assert run.returncode == 0, run.stdout + run.stderr
+    count = path.read_text("utf-8").count("\ndef test_")
+    assert f"{5 * count} passed" in run.stdout

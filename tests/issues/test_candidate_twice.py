@@ -12,21 +12,23 @@ from typing import Any
 import pytest
 
 from dynamokv.limits import FOUND_GRACE_SECONDS
-from tests.protocol.cluster import Cluster
+from tests.protocol.cluster import plain_cluster
 
 
 @pytest.mark.parametrize("second", ["n2", "n9"])
 def test_the_ring_is_founded_with_those_that_are_there(second: str) -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     settings: dict[str, Any] = {"seeds": ("n1:1",), "expect_members": 3}
     first = cluster.member("n1", **settings)
     cluster.run(1.5)
-    cluster.crash(cluster.member("n2", **settings))
-    gone = cluster.member("n2", **settings)
+    machine = cluster.power_cut(cluster.member("n2", **settings))
+    machine.wipe()
+    gone = cluster.start(machine)
     cluster.run(0.3)
-    cluster.crash(gone)
+    cluster.power_cut(gone).wipe()
     cluster.run(FOUND_GRACE_SECONDS)
-    others = [cluster.member(second, **settings), cluster.member("n3", **settings)]
+    other = machine if second == machine.name else cluster.machine(second)
+    others = [cluster.start(other, **settings), cluster.member("n3", **settings)]
     cluster.run(3.0)
     assert first.home.topology is not None
     names = {member.address for member in first.home.topology.members}

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
+from dynamokv.testing.simulation.process import Process
 from dynamokv.wire import messages as m
-from tests.protocol.cluster import Cluster
+from tests.protocol.cluster import plain_cluster
 from tests.protocol.lone import sent
-from tests.protocol.process import Process
 
 
 def test_a_question_that_was_refused_is_asked_again() -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     seeds = ("n1:1",)
     cluster.member("n1", seeds=seeds)
     cluster.run(1.0)

@@ -6,16 +6,16 @@ moved, and a greeting with an older record was not answered with the newer one.
 
 from __future__ import annotations
 
-from tests.protocol.cluster import Cluster
+from tests.protocol.cluster import plain_cluster
 
 
 def test_it_learns_where_the_driver_is() -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     first, second, third = cluster.ring(3)
-    disks = [cluster.crash(third), cluster.crash(first)]
+    machines = [cluster.power_cut(third), cluster.power_cut(first)]
     cluster.run(0.1)
-    third = cluster.member("n8", disks[0], seeds=("n1:1",))
+    third = cluster.start(machines[0], address="n8:1", seeds=("n1:1",))
     cluster.run(0.5)
-    first = cluster.member("n9", disks[1])
+    first = cluster.start(machines[1], address="n9:1", seeds=())
     cluster.run(4.0)
     assert all(member.ready for member in (first, second, third))

@@ -11,12 +11,12 @@ from typing import Any
 from dynamokv.limits import NEWCOMER_GRACE_SECONDS
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
-from tests.protocol.cluster import Cluster
+from tests.protocol.cluster import plain_cluster
 from tests.protocol.lone import get_request, put_request
 
 
 def test_what_was_acknowledged_is_read() -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     settings: dict[str, Any] = {"seeds": ("n1:1", "n2:1"), "expect_members": 2}
     first, second = cluster.member("n1", **settings), cluster.member("n2", **settings)
     cluster.run(2.0)
@@ -29,9 +29,9 @@ def test_what_was_acknowledged_is_read() -> None:
     cluster.run(0.2)
     assert not newcomer.ready
     answered = cluster.ask(second, put_request(values=[b"after"]))
-    cluster.crash(newcomer)
+    cluster.power_cut(newcomer)
     cluster.network.heal()
-    cluster.crash(second)
+    cluster.power_cut(second)
     another = cluster.member("n4", **settings)
     cluster.run(NEWCOMER_GRACE_SECONDS * 3)
     assert another.ready

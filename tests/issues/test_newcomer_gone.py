@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dynamokv import limits
 from dynamokv.ring.topology import Topology
-from tests.protocol.cluster import Cluster
-from tests.protocol.process import Process
+from dynamokv.testing.simulation.cluster import Cluster
+from dynamokv.testing.simulation.process import Process
+from tests.protocol.cluster import plain_cluster
 
 
 def record_of(member: Process) -> Topology:
@@ -30,25 +31,26 @@ def stuck(cluster: Cluster) -> tuple[Process, Process]:
 
 
 def test_its_address_gets_its_place_at_once() -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     first, second = stuck(cluster)
-    cluster.crash(second)
-    again = cluster.member("n2", seeds=("n1:1",))
+    machine = cluster.power_cut(second)
+    machine.wipe()
+    again = cluster.start(machine)
     cluster.run(3.0)
     assert again.ready
     assert len(record_of(first).members) == 2
 
 
 def test_another_one_gets_it_after_a_while_and_it_may_come_back() -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     first, second = stuck(cluster)
-    disk = cluster.crash(second)
+    machine = cluster.power_cut(second)
     third = cluster.member("n3", seeds=("n1:1",))
     cluster.run(limits.NEWCOMER_GRACE_SECONDS - 1.0)
     assert not third.ready
     cluster.run(3.0)
     assert third.ready
-    second = cluster.member("n2", disk, seeds=("n1:1",))
+    second = cluster.start(machine)
     cluster.run(5.0)
     assert second.ready
     assert record_of(first).change is None

@@ -6,18 +6,18 @@ never return.
 
 from __future__ import annotations
 
-from tests.protocol.cluster import Cluster
+from tests.protocol.cluster import disk_of, plain_cluster
 
 
 def test_nobody_is_taken_in_whose_disk_refuses_its_identity() -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     first = cluster.member("n1")
     cluster.run(1.0)
     second = cluster.member("n2", seeds=("n1:1",))
-    second.store.failing = "DiskFull"
+    disk_of(second).failing = "DiskFull"
     cluster.run(2.0)
     assert first.home.topology is not None
     assert len(first.home.topology.members) == 1
-    second.store.failing = ""
+    disk_of(second).failing = ""
     cluster.run(2.0)
     assert second.ready

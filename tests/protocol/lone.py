@@ -14,13 +14,15 @@ from dynamokv.protocol.effects import Effect, Event
 from dynamokv.protocol.home import Home, Settings
 from dynamokv.protocol.node import Node
 from dynamokv.ring.topology import Topology
+from dynamokv.testing.simulation.clocks import START_MS, NodeClock
+from dynamokv.testing.simulation.schedule import Schedule, nanoseconds
 from dynamokv.types import Actor, Consistency, NodeId
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.context import seal_of, token_of
 from dynamokv.wire.keys import name_of
 from dynamokv.wire.messages import Message
-from tests.protocol.fakes import START_MS, Clock, Store, Time
+from tests.protocol.fakes import Store
 from tests.ring import rings
 
 T = TypeVar("T", bound=Effect)
@@ -62,14 +64,14 @@ class Bench:
         **settings: Any,
     ) -> None:
         self.me = node_id
-        self.time = Time()
+        self.schedule = Schedule()
         self.store = store or Store()
         self.home = Home(
             node_id=node_id,
             actor=ACTOR,
             settings=Settings(**{"cluster": "test", "partitions": 8, **settings}),
             reader=self.store,
-            clock=Clock(self.time),
+            clock=NodeClock(self.schedule),
             rng=Random(0),
             hybrid=HybridClock(last=0, drift_max_ms=CLOCK_DRIFT_MAX_MS),
         )
@@ -83,11 +85,11 @@ class Bench:
     def durable(self, *, failing: str = "") -> list[Effect]:
         """Everything written so far becomes durable, or fails; what comes of it."""
         effects: list[Effect] = []
-        self.store.failing = failing
+        self.store.disk.failing = failing
         while self.store.begin():
             for after in self.store.finish():
                 effects += [after] if isinstance(after, e.Send) else self.step(after)
-        self.store.failing = ""
+        self.store.disk.failing = ""
         return effects
 
     def receive(self, peer: bytes, message: Message) -> list[Effect]:
@@ -95,8 +97,12 @@ class Bench:
 
     def after(self, seconds: float) -> list[Effect]:
         """A tick, when so much time has passed."""
-        self.time.now_us += round(seconds * 1_000_000)
+        self.wait(seconds)
         return self.step(e.Tick())
+
+    def wait(self, seconds: float) -> None:
+        """Nothing happens for so long."""
+        self.schedule.run_until(self.schedule.now_ns + nanoseconds(seconds))
 
     def _perform(self, effects: list[Effect]) -> list[Effect]:
         done = list(effects)

@@ -18,11 +18,11 @@ from typing import NamedTuple
 from dynamokv.causality.versions import EMPTY, Context, Dot, covers, dominates, join_contexts
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
+from dynamokv.testing.simulation.process import Process
 from dynamokv.types import Actor
 from dynamokv.wire import record as records
 from dynamokv.wire.context import DOT_BYTES, SEAL_BYTES, own_dot
 from dynamokv.wire.messages import GetDone, PutDone
-from tests.protocol.process import Process
 
 _TOKEN_HEAD = 1 + SEAL_BYTES
 
@@ -69,7 +69,7 @@ class Oracle:
         for effect in effects:
             if type(effect) is e.Write and type(effect.then) is e.Written:
                 for key, record in effect.rows:
-                    held = process.store.newest(key)
+                    held = process.home.reader.newest(key)
                     self._mint(process.home.actor, key, record, held)
 
     def _mint(self, actor: Actor, key: bytes, record: bytes, held: bytes | None) -> None:

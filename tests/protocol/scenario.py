@@ -18,15 +18,17 @@ from collections.abc import Callable
 from typing import Any
 
 from dynamokv.causality.versions import Dot, KeyState, Version
+from dynamokv.testing.simulation.committer import SimulatedCommitter
+from dynamokv.testing.simulation.machine import Machine
+from dynamokv.testing.simulation.process import Process
+from dynamokv.testing.simulation.schedule import MILLISECOND
 from dynamokv.types import Actor
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.context import token_of
 from dynamokv.wire.keys import name_of
-from tests.protocol.cluster import Cluster
-from tests.protocol.fakes import Store
-from tests.protocol.process import Process
-from tests.protocol.trace import Trace
+from tests.protocol.cluster import disk_of, plain_cluster
+from dynamokv.testing.campaign.trace import Trace
 
 SEPARATOR = "----"
 
@@ -51,12 +53,10 @@ class _Processes:
     """The processes of a story, and what they hold."""
 
     def __init__(self) -> None:
-        self.cluster = Cluster()
-        self.trace = Trace(lambda: self.cluster.now_us)
+        self.cluster = plain_cluster()
+        self.trace = Trace(lambda: self.cluster.now_ns)
         self.cluster.watchers.append(self.trace.watch)
         self.processes: dict[str, Process] = {}
-        self.stores: dict[str, Store] = {}
-        self.settings: dict[str, dict[str, Any]] = {}
         self.contexts: dict[str, bytes] = {}
 
     def do(self, line: str) -> None:
@@ -72,34 +72,35 @@ class _Processes:
     def do_ring(self, count: str, n: str = "3") -> None:
         members = self.cluster.ring(int(count), n=int(n))
         self.processes.update({member.name: member for member in members})
+        for member in members:
+            # Should it come back, it finds its way by what is on its disk.
+            member.machine.settings["seeds"] = ()
         self.trace.take()
         self.do_members()
 
     def do_member(self, name: str, seeds: str = "", expect: str = "1", **settings: str) -> None:
         given = {key: int(value) if value.isdecimal() else value for key, value in settings.items()}
         listed = tuple(seeds.split(",")) if seeds else ()
-        self.settings[name] = {**given, "seeds": listed, "expect_members": int(expect)}
-        self._start(name, Store())
+        machine = self.cluster.machine(name)
+        self._start(machine, **given, seeds=listed, expect_members=int(expect))
 
     def do_client(self, name: str, *seeds: str) -> None:
         self.processes[name] = self.cluster.client(name, *seeds)
 
     def do_restart(self, name: str, at: str = "") -> None:
-        self.settings[name] = {**self.settings.get(name, {}), "address": at or f"{name}:1"}
-        self._start(name, self.stores.pop(name))
+        self._start(self.cluster.machines[name], address=at or f"{name}:1")
 
     def do_copy(self, name: str, to: str) -> None:
-        self._start(to, Store(self.processes[name].store.rows))
+        self._start(self.cluster.clone(self.cluster.machines[name], to))
 
     def do_stop(self, name: str) -> None:
-        self.stores[name] = self.cluster.stop(self.processes[name])
+        self.cluster.stop(self.processes[name])
 
     def do_crash(self, name: str) -> None:
-        self.stores[name] = self.cluster.crash(self.processes[name])
+        self.cluster.power_cut(self.processes[name])
 
-    def _start(self, name: str, store: Store) -> None:
-        member = self.cluster.member(name, store, **self.settings.get(name, {}))
-        self.processes[name] = member
+    def _start(self, machine: Machine, **settings: Any) -> None:
+        self.processes[machine.name] = self.cluster.start(machine, **settings)
 
     # --- faults -----------------------------------------------------------------------------------
 
@@ -115,20 +116,24 @@ class Scenario(_Processes):
     """One story."""
 
     def do_hold(self, name: str) -> None:
-        self.processes[name].holds_writes = True
+        self._writes(name).held = True
 
     def do_release(self, name: str) -> None:
-        self.processes[name].holds_writes = False
-        self.processes[name].release()
+        self.processes[name].do(self._writes(name).let_go)
 
     def do_fail(self, name: str) -> None:
-        self.processes[name].store.failing = "DiskFull"
+        disk_of(self.processes[name]).failing = "no space"
 
     def do_mend(self, name: str) -> None:
-        self.processes[name].store.failing = ""
+        disk_of(self.processes[name]).failing = ""
+
+    def _writes(self, name: str) -> SimulatedCommitter:
+        committer = self.processes[name].committer
+        assert committer is not None
+        return committer
 
     def do_cut(self, one: str, other: str, notice: str = "1") -> None:
-        self.cluster.network.notice_us = round(float(notice) * 1000)
+        self.cluster.network.notice_ns = round(float(notice) * MILLISECOND)
         self.cluster.network.cut(self.processes[one].address, self.processes[other].address)
 
     def do_heal(self) -> None:
@@ -176,7 +181,7 @@ class Scenario(_Processes):
         self.trace.actor(dot.actor, f"<{value}>")
         state = KeyState((Version(dot, value.encode()),), {dot.actor: dot.time})
         row = member.home.locate(name_of(b"", key.encode()))[0]
-        member.store.rows[row] = records.encode(state)
+        disk_of(member).rows[row] = records.encode(state)
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -184,5 +189,5 @@ class Scenario(_Processes):
         for name, process in sorted(self.cluster.running.items()):
             if process.home.node_id and process.home.topology is not None:
                 row = process.home.locate(name_of(b"", key.encode()))[0]
-                held = self.trace.record(process.store.newest(row))
+                held = self.trace.record(process.home.reader.newest(row))
                 self.trace.lines.append(f"{name} holds {held}")

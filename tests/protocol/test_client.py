@@ -16,11 +16,13 @@ from dynamokv.protocol.client import ClientNode
 from dynamokv.protocol.effects import Effect
 from dynamokv.protocol.home import Home, Settings
 from dynamokv.ring.topology import Topology
+from dynamokv.runtime.boot import NoStore
+from dynamokv.testing.simulation.clocks import NodeClock
+from dynamokv.testing.simulation.schedule import Schedule, nanoseconds
 from dynamokv.types import Actor, ClusterId, NodeId
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import FailedCode, Message
-from tests.protocol.cluster import Cluster
-from tests.protocol.fakes import Clock, Store, Time
+from tests.protocol.cluster import plain_cluster
 from tests.protocol.lone import (
     failed,
     get_request,
@@ -42,14 +44,14 @@ class Asking:
     """A client by hand; ``known``: it has the topology, and all members are up."""
 
     def __init__(self, *, known: bool = True, **settings: Any) -> None:
-        self.time = Time()
+        self.schedule = Schedule()
         seeds = (SEED.decode(), OTHER_SEED.decode())
         home = Home(
             node_id=NodeId(b""),
             actor=Actor(b""),
             settings=Settings(cluster="test", seeds=seeds, hedge_after=5.0, **settings),
-            reader=Store(),
-            clock=Clock(self.time),
+            reader=NoStore(),
+            clock=NodeClock(self.schedule),
             rng=Random(0),
             hybrid=HybridClock(last=0, drift_max_ms=0),
         )
@@ -72,7 +74,7 @@ class Asking:
         return self.receive(SEED, m.TopologyReply(0, record))
 
     def after(self, seconds: float) -> list[Effect]:
-        self.time.now_us += round(seconds * 1_000_000)
+        self.schedule.run_until(self.schedule.now_ns + nanoseconds(seconds))
         return self.step(e.Tick())
 
     def epoch(self) -> int:
@@ -265,13 +267,12 @@ def test_messages_that_are_none_of_a_clients_are_counted() -> None:
 
 
 def test_it_finds_its_ring_after_every_member_has_moved() -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     members = cluster.ring(3)
     client = cluster.client("c", "n1:1", "n2:1", "n3:1")
     cluster.run(1.0)
     for number, member in enumerate(members):
-        store = cluster.crash(member)
-        moved = cluster.member(member.name, store, address=f"moved{number}:1")
+        moved = cluster.start(cluster.power_cut(member), address=f"moved{number}:1", seeds=())
         cluster.run(3.0)
         assert moved.ready
     assert type(cluster.ask(client, put_request())) is m.PutDone

@@ -81,7 +81,7 @@ def test_puts_spread_over_the_owners() -> None:
 
 def test_the_budget_shrinks_on_the_way() -> None:
     passing = Passing(budget_ms=1000)
-    passing.lone.time.now_us += 400_000
+    passing.lone.wait(0.4)
     refused = m.Refused(passing.id, m.RefusedReason.NOT_READY, "not ready yet")
     requests = sent(m.PutRequest, passing.lone.receive(passing.target, refused))
     assert [request.budget_ms for request in requests.values()] == [600]

@@ -282,7 +282,7 @@ def test_who_came_back_is_asked_beyond_the_quorum_and_repaired() -> None:
     effects = lone.receive(lone.peers[0], m.Fetched(asked[lone.peers[0]].id, [MINE]))
     assert no_reply(effects)
     assert sent(m.Replicate, effects)[lone.peers[0]].records == [NEWER]
-    lone.time.now_us += round(RETURNED_PEER_SECONDS * 1_000_000)
+    lone.wait(RETURNED_PEER_SECONDS)
     assert sent(m.Fetch, lone.get(level=ONE, ticket=2)) == {}
     assert sent(m.Fetch, lone.get(level=ONE, ticket=3)) == {}
 

@@ -10,7 +10,7 @@ from dynamokv.protocol.identity import Identity, next_life
 from dynamokv.types import NodeId
 from dynamokv.wire import codec
 from dynamokv.wire import keys as row_keys
-from tests.protocol.cluster import Cluster
+from tests.protocol.cluster import disk_of, plain_cluster
 from tests.protocol.lone import ACTOR, NOW
 
 ID = NodeId(bytes(range(16)))
@@ -74,35 +74,36 @@ def test_a_row_that_is_no_row_is_nobody() -> None:
 
 
 def test_names_over_clean_stops_and_crashes() -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     member = cluster.member("n1")
     cluster.run(2.0)
     first = member.home.actor
-    member = cluster.member("n1", cluster.stop(member))
+    member = cluster.start(cluster.stop(member))
     cluster.run(1.0)
     assert member.home.actor == first
-    member = cluster.member("n1", cluster.crash(member))
+    member = cluster.start(cluster.power_cut(member))
     cluster.run(1.0)
     assert member.home.actor != first, "the row was made unclean before the first write"
 
 
 @pytest.mark.parametrize("clean", [True, False])
 def test_a_new_life_starts_above_every_time_of_the_last_one(clean: bool) -> None:
-    cluster = Cluster()
-    member = cluster.member("n1", skew_ms=60_000)
+    cluster = plain_cluster()
+    member = cluster.start(cluster.machine("n1", offset_ms=60_000))
     cluster.run(2.0)
     used = member.home.mint()
-    store = cluster.stop(member) if clean else cluster.crash(member)
-    assert cluster.member("n1", store).home.mint() > used, "although its clock went back"
+    machine = cluster.stop(member) if clean else cluster.power_cut(member)
+    machine.clock.jump(-60_000)
+    assert cluster.start(machine).home.mint() > used, "although its clock went back"
 
 
 def test_the_ceiling_of_the_clock_is_raised_ahead_of_time() -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     member = cluster.member("n1")
     ceilings = []
     for _ in range(20):
         cluster.run(1.0)
-        stored = member.store.rows[row_keys.IDENTITY_ROW]
+        stored = disk_of(member).rows[row_keys.IDENTITY_ROW]
         ceilings.append(Identity.decode(stored).ceiling)
         assert member.home.mint() < ceilings[-1]
     assert ceilings == sorted(ceilings)

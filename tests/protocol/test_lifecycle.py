@@ -103,7 +103,7 @@ def test_the_ceiling_is_raised_when_half_of_it_is_used() -> None:
 
 def test_no_time_above_the_durable_ceiling_comes_from_the_wall() -> None:
     lone = Lone()
-    lone.time.now_us += 60_000_000
+    lone.wait(60.0)
     lone.put()
     assert lone.held().context[ACTOR] == NOW + (CLOCK_CEILING_STEP_MS << 20) + 1 or (
         lone.held().context[ACTOR] <= NOW + (CLOCK_CEILING_STEP_MS << 20)

@@ -9,12 +9,12 @@ import pytest
 
 from dynamokv.limits import FOUND_GRACE_SECONDS, SEEK_SECONDS
 from dynamokv.protocol import effects as e
+from dynamokv.testing.simulation.cluster import Cluster
+from dynamokv.testing.simulation.process import Process
 from dynamokv.wire import messages as m
-from tests.protocol.cluster import Cluster
-from tests.protocol.fakes import Store
+from tests.protocol.cluster import plain_cluster
 from tests.protocol.joining import TICK, decided, request
 from tests.protocol.lone import Bench, get_request, of, sent
-from tests.protocol.process import Process
 from tests.ring import rings
 
 RING = rings.ring(3, partitions=8)
@@ -102,11 +102,11 @@ def works(cluster: Cluster, *members: Process) -> bool:
 
 @pytest.mark.parametrize("number", [0, 2])
 def test_a_member_comes_back_at_another_address(number: int) -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     members = cluster.ring(3)
-    store = cluster.crash(members[number])
+    machine = cluster.power_cut(members[number])
     cluster.run(0.1)
-    members[number] = cluster.member("n9", store)
+    members[number] = cluster.start(machine, address="n9:1", seeds=())
     cluster.run(3.0)
     assert members[number].ready
     assert works(cluster, *members)
@@ -114,9 +114,9 @@ def test_a_member_comes_back_at_another_address(number: int) -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_copied_data_directory_is_refused_and_the_original_serves_on(number: int) -> None:
-    cluster = Cluster()
+    cluster = plain_cluster()
     members = cluster.ring(3)
-    copy = cluster.member("copy", Store(members[number].store.rows))
+    copy = cluster.start(cluster.clone(members[number].machine, "copy"), seeds=())
     cluster.run(3.0)
     assert not copy.ready
     assert "one identity cannot run twice" in copy.refused[0]
@@ -126,25 +126,25 @@ def test_a_copied_data_directory_is_refused_and_the_original_serves_on(number: i
 
 def test_a_member_and_the_driver_move_one_after_the_other() -> None:
     """The member cannot be told where the driver went, because nobody knows where it is itself."""
-    cluster = Cluster()
+    cluster = plain_cluster()
     first, second, third = cluster.ring(3)
-    stores = [cluster.crash(third), cluster.crash(first)]
+    machines = [cluster.power_cut(third), cluster.power_cut(first)]
     cluster.run(0.1)
-    third = cluster.member("n8", stores[0])
+    third = cluster.start(machines[0], address="n8:1", seeds=())
     cluster.run(0.5)
-    first = cluster.member("n9", stores[1])
+    first = cluster.start(machines[1], address="n9:1", seeds=())
     cluster.run(4.0)
     assert third.ready
     assert works(cluster, first, second, third)
 
 
 def test_all_move_at_once_and_find_each_other_by_the_seeds() -> None:
-    cluster = Cluster()
-    stores = [cluster.crash(member) for member in cluster.ring(3)]
+    cluster = plain_cluster()
+    machines = [cluster.power_cut(member) for member in cluster.ring(3)]
     seeds = ("n7:1", "n8:1", "n9:1")
     members = [
-        cluster.member(f"n{number}", store, seeds=seeds)
-        for number, store in zip((7, 8, 9), stores, strict=True)
+        cluster.start(machine, address=f"n{number}:1", seeds=seeds)
+        for number, machine in zip((7, 8, 9), machines, strict=True)
     ]
     cluster.run(5.0)
     assert all(member.ready for member in members)

@@ -131,7 +131,7 @@ def test_what_is_past_its_deadline_is_not_served() -> None:
 def test_what_is_past_its_deadline_when_the_topology_comes_is_not_served() -> None:
     lone = Lone()
     lone.receive(lone.peers[0], m.Fetch(7, 2, 500, [lone.row], []))
-    lone.time.now_us += 501_000
+    lone.wait(0.501)
     effects = lone.receive(lone.peers[0], m.Announce(newer(lone.topology).encode()))
     assert of(e.Again, effects) == []
     assert lone.node.parked == []

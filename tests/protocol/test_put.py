@@ -153,7 +153,7 @@ def test_the_own_disk_failing_is_indeterminate_whoever_else_has_it() -> None:
     lone = Lone()
     id = request_id(lone.put())
     assert no_reply(acknowledge(lone, id, 0) + acknowledge(lone, id, 1))
-    effects = lone.durable(failing="DiskFull: no space")
+    effects = lone.durable(failing="no space")
     assert failed(effects) == FailedCode.INDETERMINATE
     answered = reply(effects)
     assert (answered.needed, answered.got) == (2, 2)

@@ -95,7 +95,7 @@ def test_a_repair_wants_no_answer() -> None:
 
 def test_the_lag_of_what_is_applied_is_measured() -> None:
     lone = Lone()
-    lone.time.now_us += 30_000
+    lone.wait(0.03)
     lone.receive(lone.peers[0], replicate(lone, record((ELSE, NOW + (10 << 20), b"x"))))
     assert list(lone.home.lags_ms) == [20]
 

@@ -9,14 +9,16 @@ from typing import Any
 
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
-from dynamokv.types import Consistency
+from dynamokv.testing.disk_loss import PowerCut
+from dynamokv.testing.simulation.cluster import Cluster
+from dynamokv.testing.simulation.machine import Machine
+from dynamokv.testing.simulation.process import Process
+from dynamokv.types import Consistency, Durability
 from dynamokv.wire import messages as m
 from dynamokv.wire.context import token_of
 from dynamokv.wire.keys import name_of
-from tests.protocol.cluster import Cluster
-from tests.protocol.fakes import Store
+from tests.protocol.cluster import disk_of
 from tests.protocol.oracle import Asked, Oracle
-from tests.protocol.process import Process
 
 NETWORK_FAULTS = ("drop", "duplicate", "reorder")
 FAULTS = (*NETWORK_FAULTS, "crash", "cut", "disk", "stop", "move", "lossy", "grow", "gone")
@@ -37,12 +39,13 @@ class Workload:
     def __init__(self, seed: int) -> None:
         self.random = Random(f"workload {seed}")
         self.faults = {fault for fault in FAULTS if self.random.random() < 0.4}
-        self.cluster = Cluster(seed)
+        self.cluster = Cluster(seed, memory=True)
         self.oracle = Oracle(durable="lossy" not in self.faults)
         self.members: list[Process] = []
-        self.down: dict[str, Store] = {}
+        self.down: dict[str, Machine] = {}
         self.tokens: dict[bytes, list[bytes]] = {key: [] for key in KEYS}
         self.moves = self.puts = self.gone = 0
+        self.disk_ns = 200_000
         self.happened: Counter[str] = Counter()
         self.lives: list[Process] = []
         self._open: list[tuple[Process, int, Callable[[m.Message], None]]] = []
@@ -63,15 +66,18 @@ class Workload:
         self.client = cluster.client("c", *self.seeds)
         cluster.run(2.0)
         network = cluster.network
-        network.latency_us = (100, self.random.choice([200, 2_000, 30_000]))
-        network.notice_us = self.random.choice([500, 50_000])
-        cluster.disk_us = self.random.choice([50, 5_000, 50_000])
+        network.latency.set(100_000, 1000 * self.random.choice([200, 2_000, 30_000]))
+        network.notice_ns = 1000 * self.random.choice([500, 50_000])
+        self.disk_ns = 1000 * self.random.choice([50, 5_000, 50_000])
+        for machine in cluster.machines.values():
+            machine.commit_latency.set(self.disk_ns, self.disk_ns)
         for fault in NETWORK_FAULTS:
             if fault in self.faults:
-                setattr(network, fault, self.random.choice([0.02, 0.1]))
+                getattr(network, fault).share = self.random.choice([0.02, 0.1])
 
-    def _member(self, name: str, store: Store, **settings: str) -> None:
-        member = self.cluster.member(name, store, **{**self.settings, **settings})
+    def _member(self, machine: Machine, **settings: str) -> None:
+        machine.commit_latency.set(self.disk_ns, self.disk_ns)
+        member = self.cluster.start(machine, **{**self.settings, **settings})
         self.members.append(member)
         self.lives.append(member)
 
@@ -148,9 +154,10 @@ class Workload:
         if not self.members:
             return
         member = self._pick()
-        store = self.cluster.crash(member, kept=self.random.random())
+        loss = PowerCut(contents=self.random.random(), names=1.0)
+        machine = self.cluster.power_cut(member, loss)
         if "gone" not in self.faults or not _is_newcomer(self, member):
-            self.down[member.name] = store
+            self.down[member.name] = machine
         else:
             # A newcomer that never comes back, but somebody else does.
             self.gone += 1
@@ -165,14 +172,14 @@ class Workload:
         return self.members.pop(self.random.randrange(len(self.members)))
 
     def _join(self) -> None:
-        store = Store(synced="lossy" not in self.faults)
-        self._member(self.coming.pop(0), store)
+        durability = Durability.OS if "lossy" in self.faults else Durability.FSYNC
+        self._member(self.cluster.machine(self.coming.pop(0), durability=durability))
 
     def _restart(self, *, address: str = "") -> None:
         if self.down:
             name = self.random.choice(list(self.down))
             settings = {"address": address} if address else {}
-            self._member(name, self.down.pop(name), **settings)
+            self._member(self.down.pop(name), **settings)
 
     def _move(self) -> None:
         # When all move at once, nobody finds anybody: this version has no cure for that.
@@ -193,8 +200,8 @@ class Workload:
 
     def _disk(self) -> None:
         if self.members:
-            store = self.random.choice(self.members).store
-            store.failing = "" if store.failing else "DiskFull"
+            disk = disk_of(self.random.choice(self.members))
+            disk.failing = "" if disk.failing else "no space"
 
     def _collect(self) -> None:
         running = self.cluster.running
@@ -216,7 +223,7 @@ class Workload:
             # The place of a newcomer that is gone is free only once somebody asks for it.
             self._join()
         for member in self.members:
-            member.store.failing = ""
+            disk_of(member).failing = ""
         self.cluster.network.heal()
         self.cluster.run(30.0 if self.gone else 4.0)
         self._collect()
@@ -239,7 +246,7 @@ class Workload:
             request = m.GetRequest(0, 0, BUDGET_MS, ALL, True, [key])
             assert type(self.cluster.ask(self.members[0], request)) is m.GetDone
             self.cluster.run(0.2)
-            self.oracle.at_the_end(row_key, [one.store.rows.get(row_key) for one in holders])
+            self.oracle.at_the_end(row_key, [disk_of(one).rows.get(row_key) for one in holders])
 
 
 def _row(workload: Workload, key: bytes) -> bytes:
@@ -248,10 +255,14 @@ def _row(workload: Workload, key: bytes) -> bytes:
     return home.locate(key)[0]
 
 
+def _is_writing(member: Process) -> bool:
+    return member.committer is not None and not member.committer.idle
+
+
 def _is_newcomer(workload: Workload, member: Process) -> bool:
     """Whether it has no place yet, or one that it may lose."""
     driver = next((one for one in workload.members if one.name == "n0" and one.ready), None)
-    if driver is None or driver.home.topology is None or driver.store.begun:
+    if driver is None or driver.home.topology is None or _is_writing(driver):
         return False
     record = driver.home.topology
     newcomer = record.change == member.home.node_id

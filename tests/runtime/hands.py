@@ -10,7 +10,7 @@ from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.runtime.committer import Committer
-from dynamokv.runtime.executor import Executor
+from dynamokv.runtime.executor import Executor, carry_on
 from dynamokv.types import ClusterId, NodeId
 from dynamokv.wire import frame as frames
 from dynamokv.wire.messages import Message
@@ -87,14 +87,18 @@ class Wire:
 class Hands:
     """An executor with its surroundings."""
 
-    def __init__(self, core: Core | None = None, committer: Committer | None = None) -> None:
+    def __init__(
+        self,
+        core: Core | None = None,
+        committer: Committer | None = None,
+        on_bug: Callable[[Exception], None] = carry_on,
+    ) -> None:
         self.core = core or Core()
         self.wire = Wire()
         self.replies: list[tuple[int, Message]] = []
         self.ready = 0
         self.join_failures: list[tuple[int, str]] = []
-        transport: Any = self.wire
-        self.executor = Executor(self.core, transport, committer, self)
+        self.executor = Executor(self.core, self.wire, committer, self, on_bug)
         self.executor.perform([])
 
     def on_reply(self, ticket: int, message: Message) -> None:

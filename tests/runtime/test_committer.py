@@ -15,7 +15,8 @@ import pytest
 from dynamokv.errors import DiskFull, StorageError
 from dynamokv.ports import Row
 from dynamokv.protocol.effects import After, PageStored, Send, Write, WriteFailed, Written
-from dynamokv.runtime.committer import ERROR_TEXT_MAX, Committer
+from dynamokv.runtime.commit_queue import ERROR_TEXT_MAX
+from dynamokv.runtime.committer import Committer
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.memory import MemoryEngine
 from dynamokv.types import Durability

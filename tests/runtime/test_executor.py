@@ -266,6 +266,23 @@ def test_an_internal_error_costs_one_event(caplog: pytest.LogCaptureFixture) -> 
     assert "a bug of ours" in caplog.text
 
 
+def test_an_internal_error_may_end_the_process() -> None:
+    """A simulator's does: after a bug, nothing that follows means anything."""
+
+    def end(error: Exception) -> None:
+        raise error
+
+    hands = Hands(on_bug=end)
+
+    def broken(event: Event) -> list[Effect]:
+        raise RuntimeError("a bug of ours")
+
+    hands.core.answer = broken
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        hands.receive(m.Replicated(1), m.Replicated(2))
+    assert len(hands.core.events) == 1
+
+
 def test_an_internal_error_answers_its_request(caplog: pytest.LogCaptureFixture) -> None:
     """Whoever asked would wait for ever: the request is in no table, and has no timer."""
     hands = Hands()

@@ -11,6 +11,7 @@ import zmq
 
 from dynamokv import limits
 from dynamokv.errors import AddressInUse, ConfigError
+from dynamokv.ports import ROUTE_BYTES
 from dynamokv.transport import zeromq
 from dynamokv.transport.watched import Watched
 from tests.transport.ends import End, ends, open_descriptors, raw_socket
@@ -48,7 +49,7 @@ async def test_a_client_is_answered_by_the_way_it_came() -> None:
         assert client.transport.send(b"server", b"question")
         await until_async(lambda: server.frames, "the question")
         route = server.sources[0]
-        assert len(route) == zeromq.ROUTE_BYTES
+        assert len(route) == ROUTE_BYTES
         assert route[0] == 0
         assert server.transport.send(route, b"answer")
         await until_async(lambda: client.frames, "the answer")

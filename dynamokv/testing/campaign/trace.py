@@ -1,20 +1,45 @@
-"""Steps of a cluster as text: names instead of ids, so that a scenario reads like a story."""
+"""Steps of a cluster as text: names instead of ids, so that it reads like a story."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 from dynamokv.causality.versions import Context, Version
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.ring.topology import Topology
+from dynamokv.testing.campaign.findings import Finding
+from dynamokv.testing.campaign.plan import Plan
+from dynamokv.testing.campaign.run import play
+from dynamokv.testing.simulation.process import Process
+from dynamokv.testing.simulation.schedule import MILLISECOND
 from dynamokv.types import Actor
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.messages import Message
-from tests.protocol.process import Process
+
+LINES_MAX: Final = 20_000
+"""Of one trace: its end is what matters."""
+
+
+def trace_of(plan: Plan) -> tuple[list[str], list[Finding]]:
+    """Play a plan, and tell what everybody did until the first finding, and what was found."""
+    lines: deque[str] = deque(maxlen=LINES_MAX)
+    trace: Trace | None = None
+
+    def watch(process: Process, event: Event | None, effects: list[Effect]) -> None:
+        nonlocal trace
+        if trace is None:
+            schedule = process.world.schedule
+            trace = Trace(lambda: schedule.now_ns)
+        trace.watch(process, event, effects)
+        lines.extend(trace.take())
+
+    findings = play(plan, watch).findings
+    return list(lines), findings
 
 
 class Trace:
@@ -24,9 +49,9 @@ class Trace:
         lines: what happened since they were last taken.
     """
 
-    def __init__(self, now_us: Callable[[], int]) -> None:
+    def __init__(self, now_ns: Callable[[], int]) -> None:
         self.lines: list[str] = []
-        self._now_us = now_us
+        self._now_ns = now_ns
         self._names: dict[bytes, str] = {}
         self._actors: dict[Actor, str] = {}
         self._times: dict[Actor, list[int]] = {}
@@ -36,7 +61,9 @@ class Trace:
         self._know(process)
         if not effects and isinstance(event, (e.Tick, e.IdentityStored)):
             return
-        self.lines.append(f"{self._now_us() / 1000:.1f} ms  {process.name}  {self._event(event)}")
+        self.lines.append(
+            f"{self._now_ns() / MILLISECOND:.1f} ms  {process.name}  {self._event(event)}"
+        )
         self.lines += [f"    {self._effect(effect)}" for effect in effects]
 
     def take(self) -> list[str]:
@@ -73,7 +100,8 @@ class Trace:
         times = self._times.setdefault(actor, [])
         if time not in times:
             times.append(time)
-        return f"{self._actors[actor]}.{times.index(time) + 1}"
+        name = self._actors.get(actor) or actor.hex()[:6]
+        return f"{name}.{times.index(time) + 1}"
 
     def key(self, row: bytes) -> str:
         return {row_keys.IDENTITY_ROW: "identity", row_keys.TOPOLOGY_ROW: "topology"}.get(
@@ -90,7 +118,7 @@ class Trace:
         return "{" + ", ".join(shown) + (f" after {' '.join(more)}" if more else "") + "}"
 
     def _version(self, version: Version) -> str:
-        value = "deleted" if version.tombstone else version.value.decode()
+        value = "deleted" if version.tombstone else _shown(version.value)
         return f"{self._dot(*version.dot)}={value}"
 
     def topology(self, topology: Topology) -> str:
@@ -188,10 +216,12 @@ class Trace:
             case m.Fetched() | m.GetDone():
                 yield ", ".join(map(self.record, message.records))
             case m.PutRequest():
-                yield f"{message.names[0][1:].decode()}={message.values[0].decode()}"
+                for name, value in zip(message.names, message.values, strict=True):
+                    yield name[1:].decode() + ("" if message.delete else f"={_shown(value)}")
+                yield "deleted" if message.delete else ""
                 yield "with a context" if message.contexts else ""
             case m.GetRequest():
-                yield message.names[0][1:].decode()
+                yield ", ".join(name[1:].decode() for name in message.names)
             case m.Refused():
                 yield f"({message.detail})"
             case m.Failed():
@@ -207,6 +237,11 @@ class Trace:
                 yield self.topology(Topology.decode(message.topology))
         if isinstance(message, (m.PutDone, m.GetDone)):
             yield f"by {' '.join(map(self.name, message.replicas))}"
+
+
+def _shown(value: bytes) -> str:
+    """Without what only makes it long."""
+    return value.rstrip(b".").decode(errors="replace")
 
 
 def _id_of(line: str, names: dict[bytes, str]) -> bytes:

@@ -1,0 +1,181 @@
+"""Writes between the core and the engine: one batch at a time, one fsync for all that came while
+the last one ran.
+
+Two views of the store follow from that (``ports.Reader``):
+
+``visible``  what the engine has applied, at the durability that this node promises. Reads see this.
+``newest``   the same, under the writes that are still on their way. Writes build on this.
+
+Knows: what waits, what is on its way, and what an outcome releases. Must not know: threads, loops,
+how long a disk takes. Those are the derived class's: the real ``committer`` has a thread, the
+simulator a virtual disk.
+
+Rules:
+    - Order is kept: batches reach the engine in the order in which the core decided them.
+    - ``then`` is released after its batch is applied, ``otherwise`` when it was refused; each write
+      gets exactly one.
+    - One job is under way at a time. Batches that need no fsync are applied at once, while nothing
+      else is under way and the engine has room.
+    - Whatever the engine raises is a failed write, never a dead node.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TypeAlias
+
+from dynamokv.errors import StorageError
+from dynamokv.ports import Row, StorageEngine
+from dynamokv.protocol.effects import After, Write, WriteFailed
+from dynamokv.types import Durability
+
+log = logging.getLogger("dynamokv.storage")
+
+Job: TypeAlias = tuple[Callable[[], str], Callable[[str], None]]
+"""What goes to the disk and says why that failed, or nothing; and who is told."""
+
+ERROR_TEXT_MAX = 300
+"""Of what an engine says went wrong: it travels in messages, which have limits of their own."""
+
+
+class CommitQueue:
+    """The way of one node's writes.
+
+    Attributes:
+        release: gets what a batch released.
+        last_error: why the last batch was refused; nothing when it was not.
+    """
+
+    def __init__(self, engine: StorageEngine, durability: Durability) -> None:
+        self.engine = engine
+        self.synced_always = durability is Durability.FSYNC
+        self.release: Callable[[list[After]], None] = lambda _: None
+        self.commits = 0
+        self.failures = 0
+        self.last_error = ""
+        self._newest: dict[bytes, bytes] = {}
+        self._queue: list[Write] = []
+        self._busy = False
+        self._closed = False
+        self._flush_wanted = False
+
+    def _start(self, job: Job) -> None:
+        """Have the first half of the job done, which may take long, and then the second half by
+        whoever may use this object."""
+        raise NotImplementedError
+
+    # --- ports.Reader -----------------------------------------------------------------------------
+
+    def visible(self, key: bytes) -> bytes | None:
+        """What reads may show."""
+        return self.engine.get(key)
+
+    def newest(self, key: bytes) -> bytes | None:
+        """What writes build on."""
+        return self._newest.get(key) or self.engine.get(key)
+
+    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The newest rows of a range, in key order."""
+        pending = sorted(key for key in self._newest if start <= key < end)
+        at = 0
+        for key, value in self.engine.scan(start, end):
+            while at < len(pending) and pending[at] < key:
+                yield pending[at], self._newest[pending[at]]
+                at += 1
+            if at < len(pending) and pending[at] == key:
+                yield key, self._newest[key]
+                at += 1
+            else:
+                yield key, value
+        for key in pending[at:]:
+            yield key, self._newest[key]
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def write(self, effect: Write) -> None:
+        """Take a write in; ``commit`` sends it on its way."""
+        self._newest.update(effect.rows)
+        self._queue.append(effect)
+
+    def commit(self) -> None:
+        """Send on its way what has been taken in, unless something is on its way already."""
+        if self._busy or self._closed or not self._queue:
+            return
+        batch, self._queue = self._queue, []
+        synced = self.synced_always or any(effect.synced for effect in batch)
+        if not synced and not self.engine.congested:
+            self._done(batch, self._apply(batch, sync=False))
+            return
+        self._busy = True
+        self._start((lambda: self._apply(batch, sync=synced), partial(self._committed, batch)))
+
+    def flush_soon(self) -> None:
+        """fsync what was written without one, as a job of its own."""
+        if self._busy or self._closed:
+            self._flush_wanted = not self._closed
+            return
+        self._busy = True
+        self._flush_wanted = False
+        self._start((self._flush, partial(self._committed, [])))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self._busy and not self._queue
+
+    def _apply(self, batch: list[Write], *, sync: bool) -> str:
+        """Why the engine refused the batch, or nothing. May run in another thread."""
+        rows: list[Row] = [row for effect in batch for row in effect.rows]
+        try:
+            self.engine.apply(rows, sync=sync)
+        except Exception as error:  # a foreign engine may raise anything; the node lives
+            return text_of(error)
+        return ""
+
+    def _flush(self) -> str:
+        try:
+            self.engine.flush()
+        except Exception as error:  # as above
+            return text_of(error)
+        return ""
+
+    def _committed(self, batch: list[Write], error: str) -> None:
+        """A job was done."""
+        self._busy = False
+        self._done(batch, error)
+        self.commit()
+        if self._flush_wanted:
+            self.flush_soon()
+
+    def _done(self, batch: list[Write], error: str) -> None:
+        newest = self._newest
+        for effect in batch:
+            for key, record in effect.rows:
+                if newest.get(key) is record:
+                    del newest[key]
+        self.commits += 1
+        if not error:
+            self.last_error = ""
+            self.release([effect.then for effect in batch if effect.then is not None])
+            return
+        self.failures += 1
+        if error != self.last_error:
+            # Once for a full disk, not for every write that it refuses.
+            log.error("a write to the local store failed: %s", error)
+        self.last_error = error
+        self.release(
+            [_blamed(effect.otherwise, error) for effect in batch if effect.otherwise is not None]
+        )
+
+
+def text_of(error: Exception) -> str:
+    """What an engine raised, for people. A bug of the engine is logged."""
+    if not isinstance(error, StorageError):
+        log.error("the storage engine raised something that is no StorageError", exc_info=error)
+    return f"{type(error).__name__}: {error}"[:ERROR_TEXT_MAX]
+
+
+def _blamed(after: After, error: str) -> After:
+    return after._replace(reason=error) if type(after) is WriteFailed else after

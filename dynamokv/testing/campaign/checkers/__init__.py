@@ -1,0 +1,28 @@
+"""What must hold whatever fails, a file for each rule of the test plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dynamokv.testing.campaign.checkers.acknowledged import AcknowledgedStays
+from dynamokv.testing.campaign.checkers.convergence import CopiesAreEqual
+from dynamokv.testing.campaign.checkers.deletes import ReplacedStaysAway
+from dynamokv.testing.campaign.checkers.erasure import OnlyTheSeenIsErased
+from dynamokv.testing.campaign.checkers.quorum import QuorumsMeet
+from dynamokv.testing.campaign.findings import Rule
+from dynamokv.testing.campaign.history import Checker
+
+
+def all_checkers(report: Callable[[Rule, bytes, str], None], *, durable: bool) -> list[Checker]:
+    """One of each. Not ``durable``: what was acknowledged may be lost, so that rule (a) and the
+    reads of rule (c) are not held."""
+    return [
+        kind(report, durable=durable)
+        for kind in (
+            AcknowledgedStays,
+            OnlyTheSeenIsErased,
+            QuorumsMeet,
+            ReplacedStaysAway,
+            CopiesAreEqual,
+        )
+    ]

@@ -1,0 +1,193 @@
+"""What becomes of processes, and of the directories that they keep their data in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from dynamokv.testing.campaign.family import Family
+
+if TYPE_CHECKING:
+    from dynamokv.testing.campaign.world import World
+
+
+LOST_MAX: Final = 2
+"""Newcomers that are lost in one run: it takes some seconds until another can have the place."""
+
+
+class Kill(Family):
+    """A process ends, and is started again."""
+
+    name = "kill"
+
+    def strike(self) -> bool:
+        """One of them."""
+        process = self.world.pick(self.random)
+        if process is None:
+            return False
+        self.world.kill(process)
+        return True
+
+
+class KillEverything(Family):
+    """All members end at once."""
+
+    name = "kill everything"
+    period_seconds = 5.0
+
+    def strike(self) -> bool:
+        """All of them."""
+        members = self.world.members()
+        for process in members:
+            self.world.kill(process)
+        return bool(members)
+
+
+class CleanRestart(Family):
+    """A member is stopped as it should be, and started again."""
+
+    name = "clean restart"
+
+    def strike(self) -> bool:
+        """One of them."""
+        process = self.world.pick(self.random)
+        if process is None:
+            return False
+        self.world.stop(process)
+        return True
+
+
+class Pause(Family):
+    """A process does nothing for a while: SIGSTOP, a held GIL, a machine that swaps."""
+
+    name = "pause"
+    period_seconds = 1.0
+
+    def strike(self) -> bool:
+        """One of them."""
+        process = self.world.pick(self.random)
+        if process is None or process.paused:
+            return False
+        self.world.pause(process)
+        self.world.during_chaos(self._some_seconds(), lambda: self.world.resume(process))
+        return True
+
+
+class RestartElsewhere(Family):
+    """A member comes back at another address."""
+
+    name = "restart elsewhere"
+    period_seconds = 4.0
+
+    def __init__(self, world: World, strength: float) -> None:
+        super().__init__(world, strength)
+        self.moves = 0
+
+    def strike(self) -> bool:
+        """Move one, when everybody knows where everybody is. Otherwise all might have moved, and
+        nobody would be left at any address that somebody remembers."""
+        process = self.world.pick(self.random)
+        if process is None or not self.world.everybody_knows():
+            return False
+        self.moves += 1
+        self.world.kill(process)
+        process.machine.address = f"moved{self.moves}:1"
+        return True
+
+
+class WipedDisk(Family):
+    """A machine comes up with an empty directory at its old address. Its ring refuses it, for it
+    does not replace members yet, and later the old directory is found."""
+
+    name = "wiped disk"
+    period_seconds = 4.0
+
+    def strike(self) -> bool:
+        """Wipe one, and put back what it had."""
+        process = self.world.pick(self.random)
+        if process is None or not self.world.is_settled() or not process.ready:
+            return False
+        if any(one is not process and not one.ready for one in self.world.members()):
+            return False
+        machine = process.machine
+        # The first seed of a ring that began with one member would find nobody and begin another.
+        if machine in self.world.lent or (self.world.plan.grows and machine.name == "n1"):
+            return False
+        self.world.kill(process)
+        kept = machine.snapshot()
+        machine.wipe()
+        self.world.lend(machine, lambda: machine.restore(kept), self._some_seconds())
+        return True
+
+
+class RolledBackDisk(Family):
+    """A machine comes back with its directory of some time ago: what it was told since, and told
+    others, is forgotten.
+
+    The copy is one of a running member. One that was made after a clean stop looks like that stop,
+    and nothing in it tells that it is old.
+    """
+
+    name = "rolled-back disk"
+    lossy = True
+    period_seconds = 4.0
+
+    def strike(self) -> bool:
+        """Copy one now, and go back to the copy later."""
+        process = self.world.pick(self.random)
+        if process is None or not process.ready:
+            return False
+        machine, copy = process.machine, process.machine.snapshot()
+
+        def back() -> None:
+            later = self.world.process_on(machine)
+            if later is not None:
+                self.world.kill(later)
+                machine.restore(copy)
+
+        self.world.during_chaos(self._some_seconds(), back)
+        return True
+
+
+class ClonedDisk(Family):
+    """Somebody starts a second member on a copy of a directory. The ring does not take it while the
+    first one can be reached. Lossy: a copy that is started while the first one is away looks like a
+    member that has moved, and has forgotten what came after it."""
+
+    name = "cloned disk"
+    lossy = True
+    period_seconds = 4.0
+
+    def strike(self) -> bool:
+        """Clone one."""
+        process = self.world.pick(self.random)
+        if process is None or not process.ready:
+            return False
+        return self.world.clone(process)
+
+
+class Join(Family):
+    """Members that join while everything else goes wrong."""
+
+    name = "join"
+    while_growing = True
+    period_seconds = 1.5
+
+    def strike(self) -> bool:
+        """Have one come."""
+        return self.world.join()
+
+
+class LostNewcomer(Family):
+    """A newcomer ends while it is being filled and does not come back; another takes its place."""
+
+    name = "lost newcomer"
+    while_growing = True
+    period_seconds = 0.02
+
+    def strike(self) -> bool:
+        """Take it away."""
+        newcomer = self.world.newcomer()
+        if newcomer is None or self.struck == LOST_MAX:
+            return False
+        self.world.replace(newcomer)
+        return True

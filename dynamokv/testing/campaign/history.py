@@ -1,0 +1,335 @@
+"""What happened to the keys: every write with its true causality, what was acknowledged, what was
+read.
+
+Knows: what coordinators and clients really held when they wrote. Must not know: what follows from
+it; that is for the checkers, which hear of everything as it happens.
+
+Rules:
+    - A write *saw* another one when its coordinator held it (a put without a context), or when the
+      context that its client gave covers it. Nothing else gives the right to overwrite.
+    - The writes of a key are numbered, and sets of them are bits of an integer. Each actor's writes
+      are in the order of their times, so what a context covers is a few look-ups.
+    - Memory grows with the writes of a run, not with its time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from dynamokv.causality.versions import Context, Dot, Version, covers
+from dynamokv.testing.campaign.findings import Finding, Rule
+from dynamokv.types import Actor, Consistency
+from dynamokv.wire import record as records
+from dynamokv.wire.context import DOT_BYTES, SEAL_BYTES, own_dot
+from dynamokv.wire.messages import GetDone, PutDone, PutRequest
+
+_TOKEN_HEAD = 1 + SEAL_BYTES
+
+
+class Minted(NamedTuple):
+    """One write, as its coordinator named it; ``saw``: those that it had the right to replace."""
+
+    bit: int
+    version: Version
+    saw: int
+    at_ns: int
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        value = self.version.value.rstrip(b".").decode(errors="replace")
+        return f"the delete of {self.version.dot.time}" if self.version.tombstone else repr(value)
+
+
+class Seen(NamedTuple):
+    """What a state says: the writes it knows, those it holds, and those that one it knows had
+    seen. ``strange``: versions that nobody wrote."""
+
+    known: int
+    present: int
+    replaced: int
+    strange: list[Version]
+
+
+NOTHING_SEEN = Seen(0, 0, 0, [])
+
+
+class _Line:
+    """The writes of one actor to one key. At each of them: all up to it, and all these saw."""
+
+    __slots__ = ("known", "replaced", "times")
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+        self.known: list[int] = []
+        self.replaced: list[int] = []
+
+
+class KeyHistory:
+    """All writes of one row.
+
+    Attributes:
+        acknowledged: writes that some client was told of, at any level.
+        quorum: what every quorum read that starts now has to know.
+        everywhere: what a read of any one replica has to know, in the ring of ``settled_epoch``.
+    """
+
+    def __init__(self) -> None:
+        self.minted: list[Minted] = []
+        self.by_dot: dict[Dot, Minted] = {}
+        self.by_context: dict[bytes, Minted] = {}
+        self.acknowledged = 0
+        self.quorum = 0
+        self.everywhere = 0
+        self.settled_epoch = 0
+        self._lines: dict[Actor, _Line] = {}
+
+    def known(self, context: Context) -> int:
+        """The writes that a context covers."""
+        bits = 0
+        for actor, time in context.items():
+            line = self._lines.get(actor)
+            if line is not None:
+                at = bisect_right(line.times, time)
+                if at:
+                    bits |= line.known[at - 1]
+        return bits
+
+    def told_by(self, token: bytes) -> Context:
+        """What a token has seen, without the write that it stands for."""
+        own = own_dot(token)
+        return records.decode_context(token[_TOKEN_HEAD + (DOT_BYTES if own else 0) :])
+
+    def known_by(self, token: bytes) -> int:
+        """The writes that a token has seen, with the one that it stands for."""
+        known, own = self.known(self.told_by(token)), own_dot(token)
+        minted = self.by_dot.get(own) if own else None
+        return known | minted.bit if minted else known
+
+    def named_by(self, token: bytes) -> Minted | None:
+        """The write that a receipt is for: it names it, or has the context of its record."""
+        own = own_dot(token)
+        if own is not None:
+            return self.by_dot.get(own)
+        return self.by_context.get(token[_TOKEN_HEAD:])
+
+    def seen(self, record: bytes | None) -> Seen:
+        """What a record says."""
+        if not record:
+            return NOTHING_SEEN
+        versions, context = records.decode(record)
+        known = replaced = present = 0
+        for actor, time in context.items():
+            line = self._lines.get(actor)
+            if line is not None:
+                at = bisect_right(line.times, time)
+                if at:
+                    known |= line.known[at - 1]
+                    replaced |= line.replaced[at - 1]
+        strange = []
+        for version in versions:
+            minted = self.by_dot.get(version.dot)
+            if minted is None or minted.version != version:
+                strange.append(version)
+            else:
+                present |= minted.bit
+        return Seen(known, present, replaced, strange)
+
+    def add(self, version: Version, context: bytes, saw: int, at_ns: int) -> Minted | None:
+        """A new write; ``None`` when its name is used, or older than one that is."""
+        actor, time = version.dot
+        line = self._lines.get(actor)
+        if line is None:
+            line = self._lines[actor] = _Line()
+        if line.times and line.times[-1] >= time:
+            return None
+        minted = Minted(1 << len(self.minted), version, saw, at_ns)
+        self.minted.append(minted)
+        self.by_dot[version.dot] = minted
+        self.by_context[context] = minted
+        line.times.append(time)
+        line.known.append((line.known[-1] if line.known else 0) | minted.bit)
+        line.replaced.append((line.replaced[-1] if line.replaced else 0) | saw)
+        return minted
+
+    def labels(self, bits: int) -> str:
+        """Which writes these are, for people."""
+        return ", ".join(minted.label for minted in self.minted if minted.bit & bits)
+
+
+class Asked(NamedTuple):
+    """One row of a put, as its user asked for it."""
+
+    key: bytes
+    value: bytes
+    delete: bool
+    token: bytes
+    level: int
+
+
+class Mint(NamedTuple):
+    """What a coordinator did at a write, for the checkers: the state that it held, and the one
+    that it made of it. ``entitled``: the writes that it, or its client, had really seen."""
+
+    key: bytes
+    history: KeyHistory
+    minted: Minted
+    entitled: int
+    claimed: int
+    after: Seen
+
+
+class Acknowledged(NamedTuple):
+    """One row of a write that its user was told of. ``minted``: the write that the answer names;
+    ``known``: all that is told to be at its level with it."""
+
+    asked: Asked
+    history: KeyHistory
+    minted: Minted | None
+    known: int
+    done: PutDone
+
+
+class Read(NamedTuple):
+    """One row of a read, and what it had to know when it began: at its level, and, if it asks one
+    replica only, in the ring of this epoch."""
+
+    key: bytes
+    level: int
+    must_know: int
+    must_know_here: int
+    epoch: int
+
+
+class Checker(Protocol):
+    """What hears of everything. ``Silent`` has the methods that do nothing."""
+
+    def on_mint(self, mint: Mint) -> None:
+        """A coordinator made a write."""
+
+    def on_acknowledged(self, told: Acknowledged) -> None:
+        """A user was told that a write is done."""
+
+    def on_read(self, read: Read, history: KeyHistory, seen: Seen, done: GetDone) -> None:
+        """A user got an answer."""
+
+    def at_the_end(self, key: bytes, history: KeyHistory, copies: list[bytes | None]) -> None:
+        """All replicas of a row, when everything has healed and was repaired."""
+
+
+class Silent:
+    """A checker that finds nothing; the others say what they look at."""
+
+    def __init__(self, report: Callable[[Rule, bytes, str], None], *, durable: bool) -> None:
+        self.report = report
+        self.durable = durable
+
+    def on_mint(self, mint: Mint) -> None:
+        """Nothing."""
+
+    def on_acknowledged(self, told: Acknowledged) -> None:
+        """Nothing."""
+
+    def on_read(self, read: Read, history: KeyHistory, seen: Seen, done: GetDone) -> None:
+        """Nothing."""
+
+    def at_the_end(self, key: bytes, history: KeyHistory, copies: list[bytes | None]) -> None:
+        """Nothing."""
+
+
+class History:
+    """The keys of one run, and who looks at them.
+
+    Attributes:
+        findings: all that the checkers reported, the first ``FINDINGS_MAX`` of them.
+        now_ns: to be called for the virtual time.
+    """
+
+    FINDINGS_MAX = 20
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self.now_ns = now_ns
+        self.keys: dict[bytes, KeyHistory] = {}
+        self.checkers: list[Checker] = []
+        self.findings: list[Finding] = []
+        self.writes = self.reads = self.mints = 0
+
+    def report(self, rule: Rule, key: bytes, text: str) -> None:
+        """A breach."""
+        if len(self.findings) < self.FINDINGS_MAX:
+            self.findings.append(Finding(rule, self.now_ns(), key, text))
+
+    def of(self, key: bytes) -> KeyHistory:
+        """The history of a row."""
+        found = self.keys.get(key)
+        if found is None:
+            found = self.keys[key] = KeyHistory()
+        return found
+
+    def minted(self, request: PutRequest, key: bytes, record: bytes, held: bytes | None) -> None:
+        """A coordinator turned ``held`` into ``record`` for one name of a request."""
+        self.mints += 1
+        history = self.of(key)
+        state = records.decode(record)
+        token = request.contexts[request.names.index(key[3:])] if request.contexts else b""
+        here = records.context_of(held) if held else {}
+        told = history.told_by(token) if token else here
+        new = [v for v in state.versions if not covers(here, v.dot) and not covers(told, v.dot)]
+        entitled = history.known(here) | (history.known_by(token) if token else 0)
+        saw = history.known_by(token) if token else history.known(here)
+        claimed = history.known(state.context)
+        # A core may have been refused what a second look at its disk shows: it saw what it claims.
+        minted = None
+        if len(new) == 1:
+            context = records.context_bytes(record)
+            minted = history.add(new[0], context, saw & claimed, self.now_ns())
+        if minted is None:
+            self.report(Rule.ERASURE, key, f"a write without a name of its own, among {new}")
+            return
+        mint = Mint(key, history, minted, entitled, claimed, history.seen(record))
+        for checker in self.checkers:
+            checker.on_mint(mint)
+
+    def acknowledged(self, asked: Asked, done: PutDone, position: int, *, settled: bool) -> None:
+        """A user got this answer for one row of a put; ``settled``: no member is being filled."""
+        self.writes += 1
+        history, token = self.of(asked.key), done.contexts[position]
+        minted = history.named_by(token)
+        known = history.known_by(token)
+        if minted is not None:
+            known |= minted.bit
+            history.acknowledged |= minted.bit
+        told = Acknowledged(asked, history, minted, known, done)
+        for checker in self.checkers:
+            checker.on_acknowledged(told)
+        if asked.level in (Consistency.QUORUM, Consistency.ALL):
+            history.quorum |= known
+        if asked.level == Consistency.ALL and settled:
+            if history.settled_epoch != done.epoch:
+                history.settled_epoch, history.everywhere = done.epoch, 0
+            history.everywhere |= known
+
+    def read_begins(self, key: bytes, level: int) -> Read:
+        """What a read that starts now has to know."""
+        history = self.of(key)
+        must_know = 0
+        if level == Consistency.ALL:
+            must_know = history.quorum | history.acknowledged
+        elif level == Consistency.QUORUM:
+            must_know = history.quorum
+        return Read(key, level, must_know, history.everywhere, history.settled_epoch)
+
+    def read_ends(self, read: Read, record: bytes, done: GetDone) -> None:
+        """A user got this record."""
+        self.reads += 1
+        history = self.of(read.key)
+        seen = history.seen(record)
+        for checker in self.checkers:
+            checker.on_read(read, history, seen, done)
+
+    def at_the_end(self, key: bytes, copies: list[bytes | None]) -> None:
+        """All replicas of a row, when everything has healed and was repaired."""
+        for checker in self.checkers:
+            checker.at_the_end(key, self.of(key), copies)

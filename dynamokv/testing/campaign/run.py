@@ -1,0 +1,249 @@
+"""One plan, played: a ring forms, everything goes wrong, everything is healed, and then everything
+must be right.
+
+Knows: the order of things, and what liveness means. What must hold meanwhile is the checkers'.
+
+Liveness, after healing: within a bound every member is ready, every request is over, every key can
+be read at ALL, its replicas are equal, and another round of reads repairs nothing; and no core
+remembers any request.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from dynamokv.errors import StorageError
+from dynamokv.limits import CLOCK_DRIFT_MAX_MS
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.effects import Effect, Event
+from dynamokv.testing.campaign.checkers import all_checkers
+from dynamokv.testing.campaign.faults import FAMILIES
+from dynamokv.testing.campaign.faults_clock import WRONG_MS_MAX
+from dynamokv.testing.campaign.faults_disk import disk_of
+from dynamokv.testing.campaign.findings import Finding, Rule
+from dynamokv.testing.campaign.plan import Plan
+from dynamokv.testing.campaign.rare import Rare
+from dynamokv.testing.campaign.world import World
+from dynamokv.testing.simulation.process import Process
+from dynamokv.types import Consistency
+from dynamokv.wire import messages as m
+from dynamokv.wire.messages import Message
+
+Watcher: TypeAlias = Callable[[Process, Event | None, list[Effect]], None]
+
+SLICE_SECONDS = 0.25
+"""The chaos ends at the first finding, looked for this often: what follows one is noise."""
+
+READY_SECONDS = 60.0
+REPAIR_SECONDS = 5.0
+PACE_SECONDS = 0.05
+"""Between the last reads: slow enough for any limit, so that none has a reason to fail."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one plan.
+
+    Attributes:
+        fingerprint: of all that happened.
+        struck: how often each family did harm.
+        happened: events, rare states, requests.
+        simulated_seconds: of virtual time, all phases.
+    """
+
+    plan: Plan
+    findings: list[Finding] = field(default_factory=list)
+    fingerprint: str = ""
+    struck: Counter[str] = field(default_factory=Counter)
+    happened: Counter[str] = field(default_factory=Counter)
+    writes: int = 0
+    reads: int = 0
+    simulated_seconds: float = 0.0
+
+
+def play(plan: Plan, watcher: Watcher | None = None) -> Outcome:
+    """Run a plan to its end; ``watcher`` sees every step."""
+    run = _Run(World(plan))
+    if watcher is not None:
+        run.world.cluster.watchers.append(watcher)
+    run.play()
+    return run.outcome()
+
+
+def replay(plan: Plan) -> None:
+    """For tests of what a campaign has found.
+
+    Raises:
+        AssertionError: a rule is broken; the text says which.
+    """
+    outcome = play(plan)
+    assert outcome.writes or not plan.operations_per_second, "nothing was checked"
+    assert not outcome.findings, "\n".join(map(str, outcome.findings))
+
+
+def _held(process: Process, key: bytes) -> bytes | None:
+    """What a coordinator holds; faults of its disk are for its own reads, not for this one."""
+    disk = disk_of(process.machine)
+    faults, disk.faults = disk.faults, []
+    try:
+        return process.home.reader.newest(key)
+    except StorageError:
+        return None
+    finally:
+        disk.faults = faults
+
+
+class _Run:
+    """One world from beginning to end."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.history = history = world.history
+        history.checkers = all_checkers(history.report, durable=world.plan.durable)
+        world.cluster.watchers += [self._watch, Rare(world.happened).watch]
+
+    def _watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
+        """Every write of a coordinator, before it is carried out."""
+        for effect in effects:
+            if type(effect) is e.Write and type(effect.then) is e.Written:
+                assert isinstance(event, (e.Request, e.Received))
+                request = event.message
+                assert type(request) is m.PutRequest
+                for key, record in effect.rows:
+                    self.history.minted(request, key, record, _held(process, key))
+
+    def play(self) -> None:
+        try:
+            self._chaos()
+            if not self.history.findings:
+                self._peace()
+        except Exception:  # whatever comes out of a core, an engine or the simulator
+            self._report(Rule.CRASH, traceback.format_exc())
+
+    def outcome(self) -> Outcome:
+        world, history = self.world, self.history
+        happened = world.happened + world.workload.happened
+        for life in world.lives:
+            happened.update(life.home.counters)
+        return Outcome(
+            plan=world.plan,
+            findings=history.findings,
+            fingerprint=world.cluster.fingerprint(),
+            struck=Counter({family.name: family.struck for family in world.families}),
+            happened=happened,
+            writes=history.writes,
+            reads=history.reads,
+            simulated_seconds=world.now_ns / 1e9,
+        )
+
+    def _report(self, rule: Rule, text: str, key: bytes = b"") -> None:
+        self.history.report(rule, key, text)
+
+    # --- chaos ------------------------------------------------------------------------------------
+
+    def _chaos(self) -> None:
+        world = self.world
+        world.form()
+        world.chaos = True
+        for family in world.families:
+            family.begin()
+        world.keep_running()
+        world.workload.begin()
+        ends_ns = world.now_ns + round(world.plan.seconds * 1e9)
+        while world.now_ns < ends_ns and not self.history.findings:
+            world.cluster.run(min(SLICE_SECONDS, (ends_ns - world.now_ns) / 1e9))
+
+    # --- peace ------------------------------------------------------------------------------------
+
+    def _peace(self) -> None:
+        world = self.world
+        world.heal()
+        if not self._all_ready():
+            return
+        self._calm_down()
+        for text in world.workload.still_open():
+            self._report(Rule.LIVENESS, text)
+        self._read_everything()
+        world.cluster.run(REPAIR_SECONDS)
+        for name in world.workload.touched:
+            row, owners = world.owners_of(name)
+            if not self._is_damaged(row, owners):
+                self.history.at_the_end(row, [owner.engine.get(row) for owner in owners])
+        before = self._repairs()
+        self._read_everything()
+        world.cluster.run(1.0)
+        if self._repairs() != before:
+            self._report(Rule.CONVERGENCE, "reads still find something to repair")
+        self._nothing_left()
+
+    def _all_ready(self) -> bool:
+        world = self.world
+        try:
+            world.cluster.run_until(world.all_ready, READY_SECONDS)
+        except TimeoutError:
+            for machine in world.machines:
+                process = world.process_on(machine)
+                if process is None or not process.ready:
+                    reports = (process.refused + process.reports)[-2:] if process else ["down"]
+                    self._report(Rule.LIVENESS, f"{machine.name} is not ready: {reports}")
+            return not self.history.findings
+        return True
+
+    def _calm_down(self) -> None:
+        """Until every request is over, and every stamp is in the past for everybody."""
+        names = {name for name, _ in self.world.plan.families}
+        wrong = any(name.startswith("clock") for name in names)
+        stamps_ms = WRONG_MS_MAX + CLOCK_DRIFT_MAX_MS if wrong else 0
+        self.world.cluster.run((stamps_ms + self.world.plan.budget_ms) / 1_000 + 1.5)
+
+    def _read_everything(self) -> None:
+        """At ALL, by somebody else each time; all at once."""
+        world = self.world
+        users = world.users()
+        together = min(len(users), world.plan.in_flight_max)
+        for at, name in enumerate(world.workload.touched):
+            self._read(users[at % len(users)], name)
+            if at % together == together - 1:
+                world.cluster.run(PACE_SECONDS)
+        world.cluster.run(world.plan.budget_ms / 1_000 + 1.0)
+
+    def _read(self, user: Process, name: bytes) -> None:
+        row = user.home.locate(name)[0]
+        read = self.history.read_begins(row, Consistency.ALL)
+
+        def done(reply: Message) -> None:
+            if type(reply) is m.GetDone:
+                self.history.read_ends(read, reply.records[0], reply)
+            elif not self._is_damaged(*self.world.owners_of(name)):
+                self._report(Rule.LIVENESS, f"a read at ALL by {user.name} failed: {reply}", row)
+
+        budget_ms = self.world.plan.budget_ms
+        request = m.GetRequest(0, 0, budget_ms, Consistency.ALL, True, [name])
+        self.world.workload.ask(user, request, done)
+
+    def _is_damaged(self, row: bytes, owners: list[Process]) -> bool:
+        """Whether somebody cannot read its copy. It stays so: nothing refills a store yet."""
+        try:
+            for owner in owners:
+                owner.engine.get(row)
+        except StorageError:
+            self.world.happened["rows left damaged"] += 1
+            return any(FAMILIES[name].damages for name, _ in self.world.plan.families)
+        return False
+
+    def _repairs(self) -> int:
+        return sum(member.home.counters["read_repairs"] for member in self.world.members())
+
+    def _nothing_left(self) -> None:
+        """No core remembers a request."""
+        self.world.cluster.run(self.world.plan.budget_ms / 1_000 + 1.0)
+        for process in self.world.users():
+            core = process.core
+            left = len(core.table.operations) + len(core.table.by_ticket)  # type: ignore[attr-defined]
+            left += len(getattr(core, "parked", ()))
+            if left:
+                self._report(Rule.LIVENESS, f"{process.name} still remembers {left} requests")

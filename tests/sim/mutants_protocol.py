@@ -1,0 +1,384 @@
+"""Mutants of what members agree on: versions, quorums, identity, topology.
+
+Each names the rule that its safeguard keeps; the sections are those of the protocol's rules.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dynamokv.causality import versions
+from dynamokv.causality.hlc import HybridClock
+from dynamokv.protocol import identity, replica
+from dynamokv.protocol.forward import ForwardOp
+from dynamokv.protocol.formation import Driver, Seeker
+from dynamokv.protocol.get import GetOp
+from dynamokv.protocol.home import Home
+from dynamokv.protocol.lifecycle import Lifecycle
+from dynamokv.protocol.node import Node
+from dynamokv.protocol.put import PutOp
+from dynamokv.protocol.requests import RequestTable
+from dynamokv.protocol.tally import Tally
+from dynamokv.protocol.transfer import Fill
+from dynamokv.types import replicas_needed
+from dynamokv.wire import context as tokens
+from dynamokv.wire import record as records
+from tests.sim.mutants_patch import Edit, Mutant
+
+VERSIONS: Final = (
+    Mutant(
+        "join drops what the other side lacks",
+        "a version stays unless the other side's context covers it",
+        (
+            Edit(
+                versions.join,
+                "if v.dot in dots_of_b or not covers(b.context, v.dot)",
+                "if v.dot in dots_of_b",
+            ),
+        ),
+    ),
+    Mutant(
+        "join keeps what the other side replaced",
+        "a version goes when the other side's context covers it and it is not there",
+        (
+            Edit(
+                versions.join,
+                "if v.dot in dots_of_b or not covers(b.context, v.dot)",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "the newer record wins",
+        "one state replaces another only when its context covers the other's",
+        (
+            Edit(
+                records.join_checked,
+                "if ahead != behind:\n        return held if ahead else incoming",
+                "if True:\n"
+                "        newer = max(theirs.values()) > max(ours.values())\n"
+                "        return incoming if newer else held",
+            ),
+        ),
+    ),
+    Mutant(
+        "covers is one too narrow",
+        "a context covers the time that it names",
+        (Edit(versions.covers, ">= dot.time", "> dot.time"),),
+    ),
+    Mutant(
+        "a receipt covers the siblings",
+        "a write has seen its context and itself, and nothing else",
+        (
+            Edit(
+                PutOp._new_record,
+                "self.contexts.append(token_after(token, version.dot, key, context_key))",
+                "seal = seal_of(records.context_bytes(record), key, context_key)\n"
+                "    self.contexts.append(token_of(record, seal))",
+            ),
+        ),
+    ),
+    Mutant(
+        "a write covers what came before its receipt",
+        "the write of a receipt is seen alone, without its actor's earlier ones",
+        (
+            Edit(
+                PutOp._new_record,
+                "record = records.encode(update(state, seen, version, own))",
+                "record = records.encode(update(state, told, version))",
+            ),
+        ),
+    ),
+    Mutant(
+        "contexts are not checked",
+        "a context that was forged, or is of another key, is refused",
+        (
+            Edit(
+                tokens.open_token,
+                "if seal_of(body, row_key, context_key, kind) != seal:",
+                "if len(seal) != SEAL_BYTES:",
+            ),
+        ),
+    ),
+)
+
+IDENTITY: Final = (
+    Mutant(
+        "the actor survives a crash",
+        "every start that does not follow a clean stop has a new actor",
+        (Edit(identity.next_life, "before.clean and not forgot", "not forgot"),),
+    ),
+    Mutant(
+        "the actor survives a refused write",
+        "once a write is known elsewhere and not here, the next dot has a new actor",
+        (
+            Edit(
+                Node._on_write_failed,
+                "self.home.writable = False\n        self.home.forgot()",
+                "self.home.writable = False",
+            ),
+        ),
+    ),
+    Mutant(
+        "a member serves before its identity is durable",
+        "nothing is minted before the identity of this life is durable",
+        (
+            Edit(
+                Lifecycle._become_ready,
+                "self.ready or not self._identified or",
+                "self.ready or",
+            ),
+        ),
+    ),
+    Mutant(
+        "time goes back with the wall clock",
+        "a dot's time is above every time of its actor that was used before",
+        (
+            Edit(
+                HybridClock.tick,
+                "if time < after or time > self.ceiling:",
+                "if time > self.ceiling:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a record that cannot be read is forgotten quietly",
+        "a write that builds on nothing, because its disk failed, has a new actor",
+        (
+            Edit(
+                Home.held,
+                'self.counters["damaged_reads"] += 1\n        self.forgot()',
+                'self.counters["damaged_reads"] += 1',
+            ),
+        ),
+    ),
+)
+
+QUORUMS: Final = (
+    Mutant(
+        "an ack that comes twice counts twice",
+        "only distinct owners count, each once",
+        (
+            Edit(
+                Tally.add, "owner in self.owners and owner not in self.yes", "owner in self.owners"
+            ),
+        ),
+    ),
+    Mutant(
+        "half of the owners is a quorum",
+        "R + W > N, also where N is even",
+        (Edit(replicas_needed, "replicas // 2 + 1", "(replicas + 1) // 2"),),
+    ),
+    Mutant(
+        "a refusal counts as done",
+        "what a replica refused, it does not hold",
+        (
+            Edit(
+                Node._on_refused,
+                "self.table.fail(message.id, peer, message.detail, untouched=True)",
+                "self.table.reply(message.id, peer, message)",
+            ),
+        ),
+    ),
+    Mutant(
+        "a replica says done when its disk refused",
+        "what a replica acknowledges is durable there",
+        (Edit(replica.serve_replicate, "Write(rows, done, failed)", "Write(rows, done, done)"),),
+    ),
+    Mutant(
+        "a replica answers at once when nothing is new",
+        "nothing new may still mean not durable yet",
+        (
+            Edit(
+                replica.serve_replicate,
+                "return [Write(rows, done, failed)]",
+                "return [Write(rows, done, failed)] if rows else [done]",
+            ),
+        ),
+    ),
+    Mutant(
+        "a read trusts its own copy",
+        "the reply is the join of all answers",
+        (
+            Edit(
+                GetOp._reply,
+                "joined = self._joined()",
+                "joined = self.local or self._joined()",
+            ),
+        ),
+    ),
+    Mutant(
+        "reads repair nothing",
+        "whoever answered with less is sent the join",
+        (Edit(GetOp._repair, "if self._unanimous():", "if self.replied:"),),
+    ),
+    Mutant(
+        "reads repair only others",
+        "whoever answered with less is brought up to date, this node's own store too",
+        (
+            Edit(
+                GetOp._repair,
+                "effects += self._repair_here(home, stale)",
+                "continue",
+            ),
+        ),
+    ),
+    Mutant(
+        "a read shows what is not durable",
+        "what a replica shows is durable there",
+        (
+            Edit(replica.serve_fetch, "home.reader.visible", "home.reader.newest"),
+            Edit(GetOp._read_here, "home.reader.visible", "home.reader.newest"),
+        ),
+    ),
+)
+
+REQUESTS: Final = (
+    Mutant(
+        "a lost write is passed on again",
+        "a write is passed on again only when it certainly was not applied",
+        (
+            Edit(
+                ForwardOp.on_failure,
+                "if not untouched and type(self.request) is PutRequest:",
+                "if not untouched and home.node_id is None:",
+            ),
+        ),
+    ),
+    Mutant(
+        "every refusal of an epoch sends a write again",
+        "a request that began again already is not sent again",
+        (
+            Edit(
+                RequestTable.restart,
+                "operation is None or operation.epoch == self.home.epoch",
+                "operation is None",
+            ),
+        ),
+    ),
+    Mutant(
+        "a deadline is forgotten after the hedge",
+        "every request has one answer, within its deadline",
+        (
+            Edit(
+                RequestTable.expire,
+                "heapq.heappush(timers, (operation.deadline, operation.id))",
+                "pass",
+            ),
+        ),
+    ),
+    Mutant(
+        "tickets are never dropped",
+        "a core remembers nothing of a request that is over",
+        (
+            Edit(
+                RequestTable._drop,
+                "self.by_ticket.pop(operation.origin.id, None)",
+                "pass",
+            ),
+        ),
+    ),
+    Mutant(
+        "ids begin at 1 in every life",
+        "a late reply to an earlier life meets no request",
+        (
+            Edit(
+                RequestTable.__init__,
+                "int.from_bytes(home.rng.randbytes(6)) + 1",
+                "1",
+            ),
+        ),
+    ),
+)
+
+TOPOLOGY: Final = (
+    Mutant(
+        "a request of an older epoch is served",
+        "an older epoch is refused, with the newer topology",
+        (Edit(Node._serve, "message.epoch == home.epoch", "message.epoch <= home.epoch"),),
+    ),
+    Mutant(
+        "a request of a newer epoch is served",
+        "a replica that is asked in a newer epoch learns it first",
+        (Edit(Node._serve, "message.epoch == home.epoch", "message.epoch >= home.epoch > 0"),),
+    ),
+    Mutant(
+        "an older topology is taken over",
+        "a topology is taken over only when it is newer",
+        (Edit(Lifecycle.adopt, "elif topology.epoch < home.epoch:", "elif not topology.epoch:"),),
+    ),
+    Mutant(
+        "a newcomer that is being filled counts",
+        "a quorum must be one without a newcomer that may still go",
+        (
+            Edit(
+                Home.adopt,
+                "topology.change if others % 2 == 0 else None",
+                "None if others else topology.change",
+            ),
+        ),
+    ),
+    Mutant(
+        "the next newcomer does not wait",
+        "one change at a time: the next newcomer waits until the last one holds everything",
+        (
+            Edit(
+                Driver.on_join_request,
+                "if topology.change is not None:",
+                "if topology.change == request.node_id:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a newcomer is whole after one source",
+        "a newcomer has read everybody who is up, and half of the others",
+        (Edit(Fill.whole, "return enough and all(", "return bool(done) or all("),),
+    ),
+    Mutant(
+        "a newcomer says it is whole at once",
+        "a newcomer counts once it holds what it must",
+        (Edit(Fill.whole, "return enough and all(", "return True or all("),),
+    ),
+    Mutant(
+        "a page that was not stored counts",
+        "the next page is asked for when the one before is durable",
+        (
+            Edit(
+                Fill.on_page,
+                "Write(rows, stored, stored._replace(next=None))",
+                "Write(rows, stored, stored)",
+            ),
+        ),
+    ),
+    Mutant(
+        "a founder does not ask first",
+        "the first seed founds only when no other seed knows a ring",
+        (
+            Edit(
+                Seeker.tick,
+                "if may_found and (not self.silent or now >= self.grace_ends):",
+                "if may_found:",
+            ),
+        ),
+    ),
+    Mutant(
+        "a place is promised before it is written down",
+        "a decision is durable before anyone hears of it",
+        (
+            Edit(
+                Driver.on_join_request,
+                "return [store(topology.with_member(_member_of(request), filling=True), origin)]",
+                "decided = topology.with_member(_member_of(request), filling=True)\n"
+                "    told = answer(origin, TopologyReply(origin.id, decided.encode()))\n"
+                "    return [told, store(decided)]",
+            ),
+        ),
+    ),
+    Mutant(
+        "a copied directory is let in",
+        "one identity cannot run twice: the second is refused while the first answers",
+        (Edit(Driver._move, "if home.is_up(known.node_id):", "if known.address == '':"),),
+    ),
+)
+
+PROTOCOL: Final = (*VERSIONS, *IDENTITY, *QUORUMS, *REQUESTS, *TOPOLOGY)

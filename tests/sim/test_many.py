@@ -1,0 +1,139 @@
+"""Plans as text, plans made small, many seeds at once, and what is told of them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from dynamokv.protocol.tally import Tally
+from dynamokv.storage.lsm.options import Compaction, Compression, LSMOptions
+from dynamokv.testing.campaign import __main__ as command
+from dynamokv.testing.campaign import rare
+from dynamokv.testing.campaign.faults import FAMILIES
+from dynamokv.testing.campaign.findings import Finding, Rule
+from dynamokv.testing.campaign.many import Campaign, play_many, play_some, run_campaign, run_one
+from dynamokv.testing.campaign.plan import Plan, draw
+from dynamokv.testing.campaign.run import play, replay
+from dynamokv.testing.campaign.shrink import shrink
+from dynamokv.testing.campaign.summary import Summary
+from dynamokv.types import Durability, NodeId
+
+NAMES = {
+    "Plan": Plan,
+    "LSMOptions": LSMOptions,
+    "Compaction": Compaction,
+    "Compression": Compression,
+    "Durability": Durability,
+}
+
+
+@pytest.fixture
+def counts_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that counts each acknowledgement as two."""
+
+    def add(self: Tally, owner: NodeId) -> None:
+        self.yes += [owner, owner]
+
+    monkeypatch.setattr(Tally, "add", add)
+
+
+def test_a_plan_is_its_text() -> None:
+    for seed in range(100):
+        plan = draw(seed)
+        assert eval(str(plan), NAMES) == plan
+    assert str(Plan(seed=3)) == "Plan(seed=3)"
+
+
+def test_a_plan_without_a_family_is_otherwise_the_same() -> None:
+    whole = Plan(seed=4, seconds=1.5, families=(("kill", 3.0), ("clock jump", 1.0)))
+    part = Plan(seed=4, seconds=1.5, families=(("kill", 3.0),))
+    assert play(whole).struck["kill"] == play(part).struck["kill"] > 0
+
+
+def test_shrinking_leaves_what_it_takes() -> None:
+    whole = draw(0)
+    whole = Plan(seed=0, seconds=8.0, clients=3, families=tuple((it, 1.0) for it in FAMILIES))
+    broken = Finding(Rule.QUORUM, 3_000_000_000, b"", "")
+    asked: list[Plan] = []
+
+    def fails(plan: Plan) -> list[Finding]:
+        asked.append(plan)
+        names = {name for name, _ in plan.families}
+        if "loss" in names and plan.seconds >= 1:
+            return (
+                [broken] if plan.operations_per_second > 20 else [broken._replace(rule=Rule.CRASH)]
+            )
+        return []
+
+    small = shrink(whole, broken, fails)
+    assert small.families == (("loss", 1.0),)
+    assert 1 <= small.seconds < 2
+    assert 20 < small.operations_per_second < 50
+    assert (small.clients, small.hot_keys, small.cold_keys) == (0, 1, 0)
+    assert len(asked) <= 120
+    asked.clear()
+    assert shrink(whole, broken, fails, attempts_max=3) != small
+    assert len(asked) == 3
+
+
+@pytest.mark.usefixtures("counts_twice")
+def test_a_bug_is_found_made_small_and_written_down(tmp_path: Path) -> None:
+    out = io.StringIO()
+    campaign = Campaign(first=11, seeds=1, seconds=1.0, folder=tmp_path / "found")
+    assert run_campaign(campaign, out) == 1
+    assert "make sim SEED=11" in out.getvalue()
+    written = (tmp_path / "found" / "seed-11.txt").read_text("utf-8")
+    assert written.startswith("(c) at ")
+    assert "replay(Plan(seed=11" in written
+    assert "PutRequest" in written
+    small = written.partition("replay(")[2].partition("\n")[0].removesuffix(")")
+    with pytest.raises(AssertionError, match="counted"):
+        replay(eval(small, NAMES))
+    out = io.StringIO()
+    assert run_one(campaign, out) == 1
+    assert "make sim SEED=11" in out.getvalue()
+
+
+def test_two_processes_find_what_one_does() -> None:
+    campaign = Campaign(seeds=12, seconds=0.5, jobs=2)
+    heard: list[int] = []
+    together = play_many(campaign, lambda so_far: heard.append(so_far.seeds))
+    alone = play_some(campaign, range(12))
+    assert heard[-1] == 12
+    assert together.happened == alone.happened
+    assert together.struck == alone.struck
+    assert (together.writes, together.reads) == (alone.writes, alone.reads)
+
+
+def test_what_a_campaign_tells(tmp_path: Path) -> None:
+    out = io.StringIO()
+    assert run_campaign(Campaign(seeds=10, seconds=0.5, folder=tmp_path / "found"), out) == 0
+    text = out.getvalue()
+    for words in (
+        "10 of 10 seeds, 0 failed",
+        "faults injected",
+        "acknowledged writes",
+        "rare states reached",
+        "per real second and core",
+        "0 failing seeds",
+    ):
+        assert words in text
+    assert not (tmp_path / "found").exists()
+
+
+def test_one_seed_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--seed", "3", "--seconds", "0.5"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Plan(seed=3")
+    assert play(draw(3, 0.5)).fingerprint in shown
+
+
+def test_a_long_campaign_that_never_came_to_a_rare_state_fails() -> None:
+    short, long = Summary(seeds=999), Summary(seeds=1_000)
+    for summary in (short, long):
+        summary.happened.update(dict.fromkeys(rare.STATES, 1))
+        summary.happened["parked"] = 0
+    assert short.missing() == []
+    assert long.missing() == ["parked"]
