@@ -129,8 +129,15 @@ class Lifecycle:
 
     def on_announce(self, peer: bytes, message: m.Announce) -> list[Effect]:
         """Members say so when their link to this node works, and when there is a new topology."""
-        self.home.greeted_by.add(NodeId(peer))
-        return self.adopt(message.topology, peer)
+        home, member = self.home, NodeId(peer)
+        greeted = member in home.greeted_by
+        home.greeted_by.add(member)
+        effects = self.adopt(message.topology, peer)
+        ours = home.topology.encode() if home.topology is not None else None
+        if not greeted and member in home.up and message.topology == ours:
+            # It may have had no ring yet when it was greeted, and then it did not hear of it.
+            effects.append(Send(member, m.Announce(ours)))
+        return effects
 
     def adopt(self, fields: list[Any], peer: bytes) -> list[Effect]:
         """Take over a newer topology of this ring, from whoever has it."""

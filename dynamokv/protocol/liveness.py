@@ -171,8 +171,8 @@ class Liveness:
     # --- time -------------------------------------------------------------------------------------
 
     def _wake(self, now: float) -> None:
-        """Give back the time that this member itself was late, and as much as an answer takes: those
-        that came meanwhile may still wait to be read."""
+        """Give back the time that this member itself was late, and as much as an answer takes:
+        those that came meanwhile may still wait to be read."""
         late = now - self._due
         if self._period_at is None or late < self.settings.late:
             return

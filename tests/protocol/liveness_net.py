@@ -58,7 +58,7 @@ class Net:
         self.changes: list[tuple[float, int, int, Verdict]] = []
         self.sent: Counter[int] = Counter()
         self.bytes: Counter[int] = Counter()
-        self.largest = 0
+        self.weigh = False
         self.watch: Callable[[int, int, LivenessMessage], None] = lambda *_: None
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
@@ -206,10 +206,9 @@ class Net:
                 self._tick(number, life)
 
     def _transmit(self, number: int, other: int, message: LivenessMessage) -> None:
-        size = size_of(message)
+        size = size_of(message) if self.weigh else 0
         self.sent[number] += 1
         self.bytes[number] += size
-        self.largest = max(self.largest, size)
         self.watch(number, other, message)
         if (number, other) in self.cuts or self.random.random() < self.loss:
             return

@@ -149,6 +149,8 @@ def test_a_newer_topology_is_stored_and_followed() -> None:
 
 def test_the_same_is_not_taken_twice() -> None:
     lone = Lone()
+    # Only a first greeting is returned.
+    assert of(e.Write, announce(lone, RING)) == []
     assert announce(lone, RING) == []
     announce(lone, moved())
     assert announce(lone, moved()) == []

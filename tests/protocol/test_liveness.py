@@ -65,7 +65,7 @@ def test_a_process_with_a_link_is_never_declared_down(count: int) -> None:
 
 
 def test_who_doubts_a_member_knows_within_one_answer_time() -> None:
-    net = settled(50)
+    net = settled(20)
     net.pause(7, 10.0)
     net.doubt(3, 7)
     net.run(DEFAULT.answer_within)
@@ -218,7 +218,7 @@ def test_a_full_restart_converges_within_ten_periods(seed: int, links: bool) -> 
 @pytest.mark.parametrize("links", [True, False])
 def test_loss_alone_never_declares_anybody_down(links: bool) -> None:
     net = Net(10, links=links, loss=0.3)
-    net.run(600.0)
+    net.run(300.0)
     assert net.total("declared_down") == 0
     assert net.total("objections") > 100, "there was enough to object to"
 
@@ -330,8 +330,8 @@ def test_no_incarnation_keeps_a_member_out() -> None:
 
 
 def test_messages_and_their_rate_are_bounded() -> None:
-    net = settled(50)
-    members = 50
+    members = 30
+    net = settled(members)
     largest: list[int] = []
 
     def watch(number: int, other: int, message: LivenessMessage) -> None:
@@ -341,9 +341,8 @@ def test_messages_and_their_rate_are_bounded() -> None:
 
     net.watch = watch
     net.run(20.0)
-    assert max(net.sent.values()) <= 2000
     before = net.sent.copy()
-    for number in range(25):
+    for number in range(members // 2):
         net.pause(number, 20.0)
     net.run(20.0)
     periods = 20.0 / PERIOD
@@ -351,12 +350,13 @@ def test_messages_and_their_rate_are_bounded() -> None:
     own = periods * (2 + DEFAULT.helpers + DEFAULT.rechecks)
     assert max((net.sent - before).values()) <= 4 * own
     assert max(largest) <= 2 + DEFAULT.news_max
-    net.run(60.0)
-    before = net.sent.copy()
+    net.run(40.0)
+    before, net.weigh = net.sent.copy(), True
     net.run(20.0)
     assert net.all_up()
     # A probe and an answer each period, and nothing else.
-    assert sum((net.sent - before).values()) <= 50 * periods * 2.1
+    assert sum((net.sent - before).values()) <= members * periods * 2.1
+    assert sum(net.bytes.values()) <= members * 20.0 * 500
 
 
 def test_the_same_seed_gives_the_same_run() -> None:

@@ -125,7 +125,7 @@ def test_a_coordinator_claims_what_it_has_not_seen() -> None:
 
 def test_a_client_context_that_covers_more_than_was_shown() -> None:
     story = Story()
-    one, two = siblings(story)
+    one, _ = siblings(story)
     story.minted(b"three", made_up({A: 1, B: 1, C: 1}, (C, 1, b"three")), one, token_of_read(one))
     assert story.broken == [Rule.ERASURE]
     assert "'two'" in story.history.findings[0].text

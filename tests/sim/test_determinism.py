@@ -1,4 +1,4 @@
-"""One seed is one run: to the last byte, whatever Python's hash seed, and in every version of it."""
+"""One seed is one run, to the last byte: whatever the hash seed of Python, and its version."""
 
 from __future__ import annotations
 

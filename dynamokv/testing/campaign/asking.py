@@ -68,7 +68,8 @@ class Asking:
         early, self._early = self._early, []
         for answered, message in early:
             self._on_reply(user, answered, message)
-        if (user, ticket) in self.open and self._chance(self.habits.get("abandoned requests", 0)):
+        impatient = self.habits.get("abandoned requests", 0.0)
+        if (user, ticket) in self.open and self.random.random() < impatient:
             # Many at once, so that something is under way; some late.
             wait = self.random.random() ** 6 * self.world.plan.budget_ms / 1_000
             self.world.after(wait, lambda: self._forget(user, ticket))

@@ -19,7 +19,9 @@ from typing import TypeAlias
 from dynamokv.errors import StorageError
 from dynamokv.limits import CLOCK_DRIFT_MAX_MS
 from dynamokv.protocol import effects as e
+from dynamokv.protocol.client import ClientNode
 from dynamokv.protocol.effects import Effect, Event
+from dynamokv.protocol.node import Node
 from dynamokv.testing.campaign.checkers import all_checkers
 from dynamokv.testing.campaign.faults import FAMILIES
 from dynamokv.testing.campaign.faults_clock import WRONG_MS_MAX
@@ -243,7 +245,8 @@ class _Run:
         self.world.cluster.run(self.world.plan.budget_ms / 1_000 + 1.0)
         for process in self.world.users():
             core = process.core
-            left = len(core.table.operations) + len(core.table.by_ticket)  # type: ignore[attr-defined]
-            left += len(getattr(core, "parked", ()))
+            assert isinstance(core, (Node, ClientNode))
+            left = len(core.table.operations) + len(core.table.by_ticket)
+            left += len(core.parked) if isinstance(core, Node) else 0
             if left:
                 self._report(Rule.LIVENESS, f"{process.name} still remembers {left} requests")

@@ -58,6 +58,7 @@ class Trace:
         self._requests: dict[int, str] = {}
 
     def watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
+        """A step."""
         self._know(process)
         if not effects and isinstance(event, (e.Tick, e.IdentityStored)):
             return
@@ -67,6 +68,7 @@ class Trace:
         self.lines += [f"    {self._effect(effect)}" for effect in effects]
 
     def take(self) -> list[str]:
+        """What happened since the last time."""
         lines, self.lines = self.lines, []
         return lines
 
@@ -86,12 +88,14 @@ class Trace:
         self._actors[actor] = name
 
     def name(self, peer: bytes) -> str:
+        """A process, by its id or its link."""
         found = self._names.get(peer)
         if found is None:
             found = self._names[peer] = peer.decode() if peer.isascii() and peer[0] else "somebody"
         return found
 
     def request(self, id: int) -> str:
+        """A request, by the order of their coming up."""
         if not id:
             return "#-"
         return self._requests.setdefault(id, f"#{len(self._requests) + 1}")
@@ -104,11 +108,13 @@ class Trace:
         return f"{name}.{times.index(time) + 1}"
 
     def key(self, row: bytes) -> str:
+        """A row."""
         return {row_keys.IDENTITY_ROW: "identity", row_keys.TOPOLOGY_ROW: "topology"}.get(
             row, row[4:].decode(errors="replace")
         )
 
     def record(self, record: bytes | None) -> str:
+        """What it holds."""
         if not record:
             return "nothing"
         state = records.decode(record)
@@ -122,6 +128,7 @@ class Trace:
         return f"{self._dot(*version.dot)}={value}"
 
     def topology(self, topology: Topology) -> str:
+        """A ring."""
         members = []
         for member in topology.members:
             name = self.name(member.node_id)
@@ -195,6 +202,7 @@ class Trace:
     # --- messages ---------------------------------------------------------------------------------
 
     def message(self, message: Message) -> str:
+        """A message."""
         kind = type(message).__name__
         words = "".join(f" {word}" for word in self._words(message) if word)
         return kind + words

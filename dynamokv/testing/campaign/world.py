@@ -126,9 +126,9 @@ class World(Lives):
         for machine in self.machines:
             machine.clock.jump(-machine.clock.offset_ms)
             machine.commit_latency.set(MILLISECOND // 5, MILLISECOND // 5)
-            process = self.process_on(machine)
-            if process is not None and reopen:
-                self.kill(process)
+            here = self.process_on(machine)
+            if here is not None and reopen:
+                self.kill(here)
             for _ in range(STARTS_MAX):
                 if self.process_on(machine) is None:
                     self.start(machine)
@@ -150,11 +150,11 @@ class World(Lives):
                 self.coming.pop()
                 continue
             for other in reversed(self.machines[1:]):
-                process = self.process_on(other)
-                if process is None or topology.member(process.home.node_id) is None:
+                here = self.process_on(other)
+                if here is None or topology.member(here.home.node_id) is None:
                     self.machines.remove(other)
-                    if process is not None:
-                        self.kill(process)
+                    if here is not None:
+                        self.kill(here)
                     break
 
     def owners_of(self, name: bytes) -> tuple[bytes, list[Process]]:
