@@ -27,7 +27,7 @@ export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos sim bench format clean
+.PHONY: help demo test check chaos sim mutants bench format clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -54,10 +54,15 @@ chaos: $(READY_DEV) ## the long tests, in which members are killed for minutes
 	$(PY) -m pytest -q --benchmark-disable -m chaos tests
 
 # SEEDS is how many, SEED plays one again; what fails leaves its trace in sim-findings/.
-SEEDS ?= 1000
+sim: SEEDS ?= 1000
 SEED ?=
 sim: $(READY) ## whole rings under virtual time and faults: SEEDS=1000 of them, or one SEED
 	@$(PY) -m dynamokv.testing.campaign --seeds $(SEEDS) $(if $(SEED),--seed $(SEED))
+
+# SEEDS is how many each mutant may take at most.
+mutants: SEEDS ?= 2000
+mutants: $(READY_DEV) ## take safeguards out one at a time: each must be missed within SEEDS=2000
+	@$(PY) -m tests.sim.mutants --seeds $(SEEDS)
 
 bench: $(READY_DEV) ## measure
 	@$(PY) -m benchmarks

@@ -156,6 +156,15 @@ class Home:
             self.forgot()
             return None
 
+    def under_way(self, key: bytes) -> bytes | None:
+        """The record that a write builds on, while the store does not have it: its disk may yet
+        refuse it, so a promise that counts on it has to write it as well."""
+        held = self.held(key)
+        try:
+            return None if self.reader.visible(key) == held else held
+        except StorageError:
+            return held
+
     def merge(self, key: bytes, incoming: bytes) -> bytes | None:
         """The record to write after joining one from a peer; ``None`` when there is nothing new in
         it.

@@ -38,6 +38,8 @@ def serve_replicate(home: Home, peer: bytes, message: Replicate) -> list[Effect]
     try:
         for key, incoming in zip(message.keys, message.records, strict=True):
             joined = home.merge(key, incoming)
+            if joined is None and message.id:
+                joined = home.under_way(key)
             if joined is not None:
                 rows.append((key, joined))
     except ClockDrift as error:
@@ -47,8 +49,8 @@ def serve_replicate(home: Home, peer: bytes, message: Replicate) -> list[Effect]
         return _refuse(peer, message.id, RefusedReason.STORAGE, f"damaged record: {error}")
     if message.id == 0:
         return [Write(rows)] if rows else []
-    # Nothing new may still mean "not durable yet", so even then the acknowledgement goes through
-    # the log.
+    # Nothing new may still mean "not durable yet": then it is written once more, and in any case
+    # the acknowledgement goes through the log.
     done = Send(peer, Replicated(message.id))
     failed = Send(peer, Refused(message.id, RefusedReason.STORAGE, "the disk refused the write"))
     return [Write(rows, done, failed)]

@@ -63,7 +63,7 @@ class Fill:
             return []
         rows = []
         for key, record in zip(page.keys, page.records, strict=True):
-            merged = home.merge(key, record)
+            merged = home.merge(key, record) or home.under_way(key)
             if merged is not None:
                 rows.append((key, merged))
         source.storing = True

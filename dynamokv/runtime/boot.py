@@ -101,13 +101,17 @@ def _own_row(engine: StorageEngine, key: bytes) -> bytes | None:
         CorruptionError: nothing is left of it. To go on would be to begin another ring over the
             data of this one.
     """
+    ours = engine if isinstance(engine, LSMEngine) else None
     try:
-        return engine.get(key)
+        row = engine.get(key)
+        if row is None and key == row_keys.IDENTITY_ROW and ours is not None and ours.set_aside:
+            raise CorruptionError(f"it may have been in {', '.join(ours.set_aside)}")
     except CorruptionError as error:
-        remains = engine.remains(key) if isinstance(engine, LSMEngine) else None
-        if remains is None:
+        row = ours.remains(key) if ours is not None else None
+        if row is None:
             raise CorruptionError(
                 f"this member's identity is lost: {error}. If the damaged or missing file can be "
-                "had, put it back; otherwise restore the whole data directory from a copy"
+                "had, put it back; otherwise restore the whole data directory from a copy, or "
+                "begin with an empty one"
             ) from error
-        return remains
+    return row

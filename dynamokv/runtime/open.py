@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from dynamokv import limits
 from dynamokv.config import CLUSTER_WIDE, ClientConfig, NodeConfig
 from dynamokv.errors import ClusterMismatch
 from dynamokv.ports import StorageEngine
@@ -39,8 +40,14 @@ async def open_node(config: NodeConfig, timeout: float) -> Runtime:
         JoinError, StorageError, ConfigError: as their names say.
     """
     loop = asyncio.get_running_loop()
-    # Given up while it opens, the store closes as soon as it is open.
-    engine = await in_thread("dynamokv-open", lambda: open_engine(config), lambda it: it.close())
+    # Given up while it opens, the store closes as soon as it is open; whoever closed this member may
+    # want the directory for another one.
+    engine = await in_thread(
+        "dynamokv-open",
+        lambda: open_engine(config),
+        lambda it: it.close(),
+        patience=limits.CLOSE_SECONDS_MAX / 2,
+    )
     try:
         clock, rng = SystemClock(), SystemRng()
         identity, topology = boot.remembered(engine, rng)

@@ -155,17 +155,31 @@ class LoopThread:
 
 
 async def in_thread(
-    name: str, job: Callable[[], T], abandoned: Callable[[T], None] = lambda _: None
+    name: str,
+    job: Callable[[], T],
+    abandoned: Callable[[T], None] = lambda _: None,
+    *,
+    patience: float = 0.0,
 ) -> T:
     """Run what may block in a thread of its own. Cancelled, it goes on by itself, and its result
-    goes to ``abandoned``."""
+    goes to ``abandoned``; that is waited for so many seconds, before the cancellation goes on."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
+    over = asyncio.Event()
+
+    def give_up(result: T) -> None:
+        try:
+            abandoned(result)
+        finally:
+            with contextlib.suppress(RuntimeError):  # the loop is gone by now
+                loop.call_soon_threadsafe(over.set)
 
     def settle(result: T | None, error: BaseException | None) -> None:
         if done.done():
             if error is None:
-                _start("dynamokv-abandoned", lambda: abandoned(result))  # type: ignore[arg-type]
+                _start("dynamokv-abandoned", lambda: give_up(result))  # type: ignore[arg-type]
+            else:
+                over.set()
         elif error is not None:
             done.set_exception(error)
         else:
@@ -185,7 +199,14 @@ async def in_thread(
                 abandoned(result)  # type: ignore[arg-type]
 
     _start(name, work)
-    return await done
+    try:
+        return await done
+    except asyncio.CancelledError:
+        if patience:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await over.wait()
+        raise
 
 
 def _start(name: str, job: Callable[[], None]) -> None:

@@ -1,5 +1,5 @@
-"""A member that was greeted before it knew its ring did not hear of it, and nobody said it again: so
-whoever waited for all links at the founding of a ring waited for the whole grace period."""
+"""A member that was greeted before it knew its ring did not hear of it, and nobody said it again:
+so whoever waited for all links at the founding of a ring waited for the whole grace period."""
 
 from __future__ import annotations
 

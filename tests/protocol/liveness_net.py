@@ -30,8 +30,109 @@ def size_of(message: LivenessMessage) -> int:
     return FRAME_HEAD_BYTES + len(codec.encode([(99, *message)]))
 
 
-class Net:
-    """Members 0 to count - 1."""
+class Wire:
+    """Time, messages, and members 0 to count - 1, none of them started."""
+
+    def __init__(
+        self,
+        count: int,
+        *,
+        seed: int = 1,
+        loss: float = 0.0,
+        settings: LivenessSettings | None = None,
+    ) -> None:
+        self.random = Random(f"{seed} net")
+        self.seed = seed
+        self.loss = loss
+        self.settings = settings or LivenessSettings()
+        self.now = 0.0
+        self.ids = [node_id(number) for number in range(count)]
+        self.number = {id: number for number, id in enumerate(self.ids)}
+        self.lives: dict[int, Liveness] = {}
+        self.cuts: set[tuple[int, int]] = set()
+        self.paused: dict[int, list[Callable[[], None]]] = {}
+        self.lag: dict[int, float] = {}
+        self.changes: list[tuple[float, int, int, Verdict]] = []
+        self.sent: Counter[int] = Counter()
+        self.bytes: Counter[int] = Counter()
+        self.weigh = False
+        self.watch: Callable[[int, int, LivenessMessage], None] = lambda *_: None
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = 0
+        self._alarms: dict[int, float] = {}
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._order += 1
+        heappush(self._queue, (self.now + seconds, self._order, action))
+
+    def run(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self._queue and self._queue[0][0] <= until:
+            self.now, _, action = heappop(self._queue)
+            action()
+        self.now = until
+
+    def run_until(self, condition: Callable[[], bool], seconds: float) -> float:
+        """How long it took."""
+        start = self.now
+        while not condition():
+            assert self.now - start < seconds, "it never came"
+            self.now, _, action = heappop(self._queue)
+            action()
+        return self.now - start
+
+    def _step(self, number: int, life: Liveness, action: Callable[[], Outgoing]) -> None:
+        if self.lives.get(number) is not life:
+            return
+        if number in self.paused:
+            self.paused[number].append(lambda: self._step(number, life, action))
+            return
+        for peer, message in action():
+            self._transmit(number, self.number[peer], message)
+        for id in life.changed():
+            change = (self.now, number, self.number[id], life.verdict(id).verdict)
+            self.changes.append(change)
+        self._arm(number)
+
+    def _tick(self, number: int, life: Liveness) -> None:
+        lag = self.lag.get(number, 0.0)
+        self._step(number, life, lambda: life.tick(self.now, lag))
+
+    def _arm(self, number: int) -> None:
+        life = self.lives[number]
+        due = life.next_deadline()
+        if self._alarms.get(number) != due:
+            self._alarms[number] = due
+            delay = max(0.0, due - self.now) + self.lag.get(number, 0.0)
+            self.after(delay, lambda: self._alarm(number, life, due))
+
+    def _alarm(self, number: int, life: Liveness, due: float) -> None:
+        if self.lives.get(number) is life and self._alarms.get(number) == due:
+            del self._alarms[number]
+            if number not in self.paused:
+                self._tick(number, life)
+
+    def _transmit(self, number: int, other: int, message: LivenessMessage) -> None:
+        size = size_of(message) if self.weigh else 0
+        self.sent[number] += 1
+        self.bytes[number] += size
+        self.watch(number, other, message)
+        if (number, other) in self.cuts or self.random.random() < self.loss:
+            return
+        latency = self.random.uniform(0.0005, 0.002)
+        self.after(latency, lambda: self._deliver(number, other, message))
+
+    def _deliver(self, number: int, other: int, message: LivenessMessage) -> None:
+        life = self.lives.get(other)
+        if life is not None:
+            peer = NodeId(self.ids[number])
+            self._step(other, life, lambda: life.on_message(peer, message, self.now))
+
+
+class Net(Wire):
+    """A ring of started members."""
 
     def __init__(
         self,
@@ -42,27 +143,9 @@ class Net:
         loss: float = 0.0,
         settings: LivenessSettings | None = None,
     ) -> None:
-        self.random = Random(f"{seed} net")
-        self.seed = seed
+        super().__init__(count, seed=seed, loss=loss, settings=settings)
         self.links = links
-        self.loss = loss
-        self.settings = settings or LivenessSettings()
-        self.now = 0.0
-        self.ids = [node_id(number) for number in range(count)]
-        self.number = {id: number for number, id in enumerate(self.ids)}
-        self.lives: dict[int, Liveness] = {}
-        self.cuts: set[tuple[int, int]] = set()
-        self.paused: dict[int, list[Callable[[], None]]] = {}
-        self.lag: dict[int, float] = {}
         self.births = 0
-        self.changes: list[tuple[float, int, int, Verdict]] = []
-        self.sent: Counter[int] = Counter()
-        self.bytes: Counter[int] = Counter()
-        self.weigh = False
-        self.watch: Callable[[int, int, LivenessMessage], None] = lambda *_: None
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = 0
-        self._alarms: dict[int, float] = {}
         for number in range(count):
             self.start(number)
 
@@ -127,28 +210,6 @@ class Net:
                 self.link(number, other, up=True)
         self.cuts.clear()
 
-    # --- time -------------------------------------------------------------------------------------
-
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._order += 1
-        heappush(self._queue, (self.now + seconds, self._order, action))
-
-    def run(self, seconds: float) -> None:
-        until = self.now + seconds
-        while self._queue and self._queue[0][0] <= until:
-            self.now, _, action = heappop(self._queue)
-            action()
-        self.now = until
-
-    def run_until(self, condition: Callable[[], bool], seconds: float) -> float:
-        """How long it took."""
-        start = self.now
-        while not condition():
-            assert self.now - start < seconds, "it never came"
-            self.now, _, action = heappop(self._queue)
-            action()
-        return self.now - start
-
     # --- what is seen -----------------------------------------------------------------------------
 
     def verdict(self, number: int, other: int) -> Verdict:
@@ -171,52 +232,3 @@ class Net:
 
     def seen(self, verdict: Verdict, since: float = 0.0) -> list[tuple[float, int, int, Verdict]]:
         return [change for change in self.changes if change[3] is verdict and change[0] >= since]
-
-    # --- inside -----------------------------------------------------------------------------------
-
-    def _step(self, number: int, life: Liveness, action: Callable[[], Outgoing]) -> None:
-        if self.lives.get(number) is not life:
-            return
-        if number in self.paused:
-            self.paused[number].append(lambda: self._step(number, life, action))
-            return
-        for peer, message in action():
-            self._transmit(number, self.number[peer], message)
-        for id in life.changed():
-            change = (self.now, number, self.number[id], life.verdict(id).verdict)
-            self.changes.append(change)
-        self._arm(number)
-
-    def _tick(self, number: int, life: Liveness) -> None:
-        lag = self.lag.get(number, 0.0)
-        self._step(number, life, lambda: life.tick(self.now, lag))
-
-    def _arm(self, number: int) -> None:
-        life = self.lives[number]
-        due = life.next_deadline()
-        if self._alarms.get(number) != due:
-            self._alarms[number] = due
-            delay = max(0.0, due - self.now) + self.lag.get(number, 0.0)
-            self.after(delay, lambda: self._alarm(number, life, due))
-
-    def _alarm(self, number: int, life: Liveness, due: float) -> None:
-        if self.lives.get(number) is life and self._alarms.get(number) == due:
-            del self._alarms[number]
-            if number not in self.paused:
-                self._tick(number, life)
-
-    def _transmit(self, number: int, other: int, message: LivenessMessage) -> None:
-        size = size_of(message) if self.weigh else 0
-        self.sent[number] += 1
-        self.bytes[number] += size
-        self.watch(number, other, message)
-        if (number, other) in self.cuts or self.random.random() < self.loss:
-            return
-        latency = self.random.uniform(0.0005, 0.002)
-        self.after(latency, lambda: self._deliver(number, other, message))
-
-    def _deliver(self, number: int, other: int, message: LivenessMessage) -> None:
-        life = self.lives.get(other)
-        if life is not None:
-            peer = NodeId(self.ids[number])
-            self._step(other, life, lambda: life.on_message(peer, message, self.now))

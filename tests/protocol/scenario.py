@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dynamokv.causality.versions import Dot, KeyState, Version
+from dynamokv.testing.campaign.trace import Trace
 from dynamokv.testing.simulation.committer import SimulatedCommitter
 from dynamokv.testing.simulation.machine import Machine
 from dynamokv.testing.simulation.process import Process
@@ -28,7 +29,6 @@ from dynamokv.wire import record as records
 from dynamokv.wire.context import token_of
 from dynamokv.wire.keys import name_of
 from tests.protocol.cluster import disk_of, plain_cluster
-from dynamokv.testing.campaign.trace import Trace
 
 SEPARATOR = "----"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dynamokv.errors import CorruptionError
+from dynamokv.protocol import effects as e
 from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
@@ -32,6 +33,17 @@ def damaged(count: int = 3) -> Lone:
     lone = Lone(count)
     lone.store = lone.home.reader = Damaged()
     return lone
+
+
+def test_what_is_on_its_way_into_damage_is_written_with_each_promise() -> None:
+    lone = damaged()
+    for id in (7, 8):
+        effects = lone.receive(
+            lone.peers[0], m.Replicate(id, lone.home.epoch, 1_000, [lone.row], [THEIRS])
+        )
+        writes = [effect for effect in effects if type(effect) is e.Write]
+        [write] = [write for write in writes if type(write.then) is e.Send]
+        assert write.rows == [(lone.row, THEIRS)]
 
 
 def test_a_get_goes_to_the_other_owners() -> None:

@@ -75,6 +75,18 @@ def test_who_doubts_a_member_knows_within_one_answer_time() -> None:
     assert net.all_up()
 
 
+def test_who_is_silent_is_looked_at_again_before_its_turn() -> None:
+    net = settled(30, links=False)
+    for other in range(1, 6):
+        net.cut(0, other)
+        net.doubt(0, other)
+        net.run(DEFAULT.answer_within + 0.01)
+        assert net.verdict(0, other) is SLOW
+        net.heal()
+        net.run(DEFAULT.recheck_every + PERIOD)
+        assert net.verdict(0, other) is UP
+
+
 def test_a_loop_that_runs_late_says_so_itself() -> None:
     net = settled(10)
     net.lag[4] = 0.45
@@ -94,16 +106,6 @@ def test_one_stall_is_no_reason_to_call_oneself_slow() -> None:
     net.pause(1, 10.0)
     net.run(20.0)
     assert net.lives[1].beliefs.own.state == State.ALIVE
-
-
-def test_lag_that_the_runtime_measured_counts_too() -> None:
-    net = settled(2)
-    life = net.lives[0]
-    for _ in range(5):
-        net.now = life.next_deadline()
-        life.tick(net.now, 0.5)
-    assert life.beliefs.own[3:5] == (State.SLOW, 500)
-    assert life.health.score > 0
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -287,16 +289,13 @@ def test_two_members_alone_cannot_tell_who_is_deaf() -> None:
 def test_everything_is_exchanged_now_and_then() -> None:
     """News that was told as often as it may be, and reached nobody."""
     net = settled(6)
-    net.run(1.0)
-    life = net.lives[0]
-    stale = News(net.ids[5], BOOT.boot_ms, 0, State.SUSPECT, 0, net.ids[0])
-    for number in (0, 1):
+    net.kill(5)
+    net.run(60.0)
+    for number in range(1, 5):
         peer = net.lives[number].beliefs.peers[net.ids[5]]
-        peer.news = stale._replace(counter=9, state=State.ALIVE)
-    net.run(DEFAULT.full_every + 10 * PERIOD)
-    held = [net.lives[n].beliefs.peers[net.ids[5]].news for n in range(5)]
-    assert {news.counter for news in held} == {10}, "it objected to what it never said"
-    assert life.beliefs.peers[net.ids[5]].behind is False
+        peer.news = peer.news._replace(counter=9)
+    net.run(DEFAULT.full_every + 2 * PERIOD)
+    assert net.lives[0].beliefs.peers[net.ids[5]].news.counter == 9
 
 
 # --- accusations ----------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from tests.protocol.test_liveness_rules import (
     ring,
     word,
 )
+from tests.ring.rings import node_id
 
 DEFAULT = LivenessSettings()
 PATIENCE = DEFAULT.answer_within
@@ -72,6 +73,8 @@ def test_the_first_probe_exchanges_everything_and_links_do_not_all_do() -> None:
     [second] = probes(life.on_link(B, True, 0.0), B)
     assert (first.full, second.full) == (True, False)
     life.on_message(A, ack(A, first.id, word(C)), 0.1)
+    for _ in range(20):
+        life.beliefs.attached(C)
     [(_, everything)] = life.on_message(B, Probe(3, True, *columns([word(B)])), 0.1)
     assert sorted(everything.ids) == sorted([ME, A, C])
     # Answered: so not again soon, unless another link comes up, and then not at once.
@@ -79,13 +82,20 @@ def test_the_first_probe_exchanges_everything_and_links_do_not_all_do() -> None:
     [third] = probes(life.on_link(C, True, 5.0), C)
     assert not third.full
     life.on_message(A, ack(A, first.id + 2), 5.0)
-    assert probes(life.doubt(A, 6.0), A)[0].full
+    [fourth] = probes(life.doubt(A, 6.0), A)
+    assert fourth.full
+    life.on_message(A, ack(A, fourth.id), 6.0)
+    [fifth] = probes(life.doubt(A, 5.9 + DEFAULT.full_every), A)
+    assert not fifth.full
+    life.on_message(A, ack(A, fifth.id), 6.0 + DEFAULT.full_every)
+    assert probes(life.doubt(A, 6.0 + DEFAULT.full_every), A)[0].full
 
 
 def test_silence_is_seen_at_the_deadline_and_over_with_the_answer() -> None:
     life = quiet_ring(A, B, C)
     probe = doubted(life, A, 1.0)
     assert life.next_deadline() == 1.0 + PATIENCE
+    assert life.doubt(A, 1.1) == [], "one is under way"
     life.tick(1.0 + PATIENCE, 0.0)
     assert life.verdict(A) == (Verdict.SLOW, "does not answer in time", 1.0 + PATIENCE)
     assert life.changed() == [A]
@@ -131,6 +141,28 @@ def test_nobody_answered_so_others_are_asked_and_then_it_is_accused() -> None:
     assert life.health.score == 1, "C did not say a word"
     life.on_message(B, ProbeNack(probe, True, *columns([word(B)])), 2.0)
     assert life.beliefs.peers[A].vouched_at < 0, "too late"
+
+
+def test_who_is_not_in_a_hurry_asks_again_beside_its_helpers() -> None:
+    life = quiet_ring(A, B)
+    life.on_link(A, False, 1.0)
+    [first] = probes(life.on_link(A, True, 1.0), A)
+    out = life.tick(1.0 + PATIENCE, 0.0)
+    [again] = probes(out, A)
+    assert asked_for(out, A) == [(B, first.id)]
+    assert again.id == first.id
+    life.on_message(A, ack(A, first.id), 1.4)
+    life.tick(1.0 + 3 * PATIENCE, 0.0)
+    assert life.beliefs.peers[A].news.state == State.ALIVE
+
+
+def test_who_distrusts_itself_waits_longer() -> None:
+    life = quiet_ring(A, B)
+    life.health.change(+2)
+    doubted(life, A, 1.0)
+    assert life.next_deadline() == pytest.approx(1.0 + 3 * PATIENCE)
+    life.on_link(A, False, 1.1)
+    assert life.next_deadline() == pytest.approx(1.1 + 6 * PATIENCE)
 
 
 @pytest.mark.parametrize("answer", ["ack", "nack"])
@@ -197,6 +229,20 @@ def test_who_was_late_itself_gives_everybody_as_much_more_time() -> None:
     assert life.verdict(A).verdict is Verdict.UP
 
 
+@pytest.mark.parametrize(("late", "loop_lag"), [(0.4, 0.0), (0.0, 0.4)])
+def test_lag_is_measured_here_and_taken_from_the_runtime(late: float, loop_lag: float) -> None:
+    life = ring()
+    life.tick(0.0, 0.0)
+    for _ in range(3):
+        assert life.beliefs.own.state == State.ALIVE
+        life.tick(life.next_deadline() + late, loop_lag)
+    assert life.beliefs.own.state == State.SLOW
+    assert life.beliefs.own.lag_ms in (399, 400)
+    assert life.health.score == 3, "and whoever is late trusts itself less"
+    life.tick(life.next_deadline(), 0.0)
+    assert life.beliefs.own.lag_ms == 0
+
+
 def test_a_probe_for_another_is_passed_on_and_answered() -> None:
     life = quiet_ring(A, B)
     out = life.on_message(B, ProbeFor(77, A, *columns([word(B)])), 1.0)
@@ -240,6 +286,7 @@ def test_who_leaves_the_ring_is_forgotten_with_all_that_concerns_it() -> None:
     probe = doubted(life, C, 1.0)
     life.members([ME, B, C], 1.1)
     assert list(life.beliefs.peers) == [B, C]
+    assert A not in probes(life.doubt(B, 1.1), B)[0].ids
     life.on_message(B, ack(B, 1, accusation(A, B)), 1.2)
     out = life.tick(1.0 + PATIENCE, 0.0)
     assert A not in [peer for peer, _ in out]
@@ -250,6 +297,31 @@ def test_who_leaves_the_ring_is_forgotten_with_all_that_concerns_it() -> None:
     assert life.verdict(A).why == "not heard of yet"
     life.on_link(A, True, 2.0)
     assert life.verdict(A)[:2] == (Verdict.SLOW, "not heard of yet")
+
+
+def test_of_many_that_are_silent_only_some_are_looked_at_in_a_period() -> None:
+    others = [node_id(number) for number in range(100, 120)]
+    life = ring(*others)
+    life.tick(0.0, 0.0)
+    now = 5.0
+    for id in others:
+        life.on_link(id, True, now)
+        life.beliefs.missed(id, 0, now)
+        life.beliefs.peers[id].asked = False
+        life.beliefs.peers[id].probed_at = 0.0
+    life.members([*others, ME], now)
+    out = life.tick(now, 0.0)
+    assert len([m for _, m in out if type(m) is Probe]) == 1 + DEFAULT.rechecks
+
+
+def test_members_that_start_together_do_not_probe_together() -> None:
+    starts = []
+    for seed in range(5):
+        life = Liveness(ME, BOOT, Random(seed))
+        life.tick(7.0, 0.0)
+        starts.append(life.next_deadline())
+    assert len(set(starts)) == 5
+    assert all(7.0 <= start < 7.0 + DEFAULT.period for start in starts)
 
 
 def test_alone_there_is_nobody_to_ask() -> None:

@@ -50,13 +50,13 @@ def test_the_acknowledgement_waits_for_the_disk() -> None:
 
 
 def test_what_is_known_already_is_acknowledged_by_the_log_as_well() -> None:
-    """It may be here and not durable yet."""
+    """It may be here and not durable yet, and then it is written with what promises it."""
     lone = Lone()
     lone.receive(lone.peers[0], replicate(lone, NEW))
     effects = lone.receive(lone.peers[1], replicate(lone, OLD, id=8))
     assert effects == [
         e.Write(
-            [],
+            [(lone.row, NEW)],
             e.Send(lone.peers[1], m.Replicated(8)),
             e.Send(
                 lone.peers[1], m.Refused(8, RefusedReason.STORAGE, "the disk refused the write")

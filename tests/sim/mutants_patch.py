@@ -13,8 +13,8 @@ Rules:
 """
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import inspect
 import textwrap
@@ -37,11 +37,10 @@ class Edit:
     before: str
     after: str
 
-    @property
     def function(self) -> FunctionType:
         """What is to be changed."""
-        found = self.target.fget if isinstance(self.target, property) else self.target
-        found = inspect.unwrap(getattr(found, "__func__", found))  # type: ignore[arg-type]
+        found: object = self.target.fget if isinstance(self.target, property) else self.target
+        found = getattr(found, "__func__", found)
         if not isinstance(found, FunctionType):
             raise Misfit(f"{self.target!r} is not a function")
         return found
@@ -52,7 +51,7 @@ class Edit:
         Raises:
             Misfit: the text is not there exactly once, or what comes of it is no such function.
         """
-        function = self.function
+        function = self.function()
         lines, first_line = inspect.getsourcelines(function)
         source = textwrap.dedent("".join(lines))
         count = source.count(self.before)
@@ -63,6 +62,8 @@ class Edit:
             tree = ast.parse(changed)
         except SyntaxError as error:
             raise Misfit(f"{function.__qualname__}: {error}") from error
+        if ast.dump(tree) == ast.dump(ast.parse(source)):
+            raise Misfit(f"{function.__qualname__} is the same with {self.after!r}")
         # Tracebacks of a mutant name the lines of the file.
         ast.increment_lineno(tree, first_line - 1)
         flags = __future__.annotations.compiler_flag
@@ -71,14 +72,12 @@ class Edit:
         named = [code for code in found if code.co_name == function.__name__]
         if len(named) != 1 or named[0].co_freevars != function.__code__.co_freevars:
             raise Misfit(f"{function.__qualname__} does not stand alone")
-        if named[0].co_code == function.__code__.co_code and _same(named[0], function.__code__):
-            raise Misfit(f"{function.__qualname__} is the same with {self.after!r}")
         return named[0]
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """For a while the function is the changed one."""
-        function, changed = self.function, self.code()
+        function, changed = self.function(), self.code()
         original = function.__code__
         function.__code__ = changed
         try:
@@ -107,9 +106,3 @@ class Mutant:
             for edit in self.edits:
                 stack.enter_context(edit.applied())
             yield
-
-
-def _same(one: CodeType, other: CodeType) -> bool:
-    """Whether two functions with the same instructions also use the same things."""
-    names = one.co_names == other.co_names and one.co_varnames == other.co_varnames
-    return names and repr(one.co_consts) == repr(other.co_consts)

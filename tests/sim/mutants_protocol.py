@@ -10,8 +10,8 @@ from typing import Final
 from dynamokv.causality import versions
 from dynamokv.causality.hlc import HybridClock
 from dynamokv.protocol import identity, replica
-from dynamokv.protocol.forward import ForwardOp
 from dynamokv.protocol.formation import Driver, Seeker
+from dynamokv.protocol.forward import ForwardOp
 from dynamokv.protocol.get import GetOp
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.lifecycle import Lifecycle

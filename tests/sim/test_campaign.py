@@ -16,7 +16,7 @@ from dynamokv.testing.campaign.run import play, replay
 
 SECONDS = 2.5
 RATE = 30.0
-SEEDS = 50
+SEEDS = 35
 ROUNDS = 8
 
 HAPPENS_IN_EVERY_ROUND = (

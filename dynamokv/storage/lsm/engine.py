@@ -81,6 +81,7 @@ class LSMEngine:
 
     Attributes:
         forgot: opening met damage or cut off bytes, so acknowledged writes may be missing.
+        set_aside: damaged files that this opening or an earlier one renamed.
 
     Raises:
         DataDirLocked: another engine has the directory.
@@ -135,6 +136,7 @@ class LSMEngine:
             self.forgot = opening.forgot
             self.bytes_cut = opening.bytes_cut
             self.files_damaged = opening.files_damaged
+            self.set_aside = opening.set_aside
         except BaseException as error:
             self._let_go()
             if isinstance(error, OSError):

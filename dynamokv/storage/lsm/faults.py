@@ -19,11 +19,12 @@ may pass, so it must not set a good file aside."""
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Where and how a file is damaged."""
+    """Where and how a file is damaged; ``unreadable``: the disk did not even give its bytes."""
 
     file: str
     offset: int
     reason: str
+    unreadable: bool = False
 
 
 def read_or_fault(files: FileSystem, directory: Path, name: str) -> tuple[bytes, Fault | None]:
@@ -35,7 +36,7 @@ def read_or_fault(files: FileSystem, directory: Path, name: str) -> tuple[bytes,
     try:
         return files.read(directory / name), None
     except OSError as error:
-        return b"", Fault(name, 0, damage_of(error))
+        return b"", Fault(name, 0, damage_of(error), unreadable=error.errno in UNREADABLE)
 
 
 def damage_of(error: OSError) -> str:

@@ -7,8 +7,9 @@ The rules, which ``docs/formats/wal.md`` explains:
 
 - Rows are those of every log, in order, on top of the tables. Sequences are dense across all of
   them, and that is what proves that nothing is missing in between.
-- In the last log, bytes that are no record, with no record after them, are the write that a crash
-  interrupted: a torn tail, to be left behind.
+- At the end of a log, bytes that are no record are the write that a crash interrupted: a torn tail,
+  to be left behind. Not where the next log begins with a later record than the one that they would
+  be: then that one is missing. (An opening that was interrupted itself leaves a next log.)
 - Everything else is damage. Every valid row around it counts, and the file is kept for inspection.
 """
 
@@ -23,6 +24,7 @@ from dynamokv.ports import FileSystem, Row
 from dynamokv.storage.lsm.batch import decode_batch
 from dynamokv.storage.lsm.faults import Fault, read_or_fault
 from dynamokv.storage.lsm.framing import (
+    Damage,
     FileKind,
     Header,
     Record,
@@ -45,7 +47,7 @@ class FoundLogs:
     logs: list[LogPart] = field(default_factory=list)
     last_salt: bytes = b""
     cut_bytes: int = 0
-    """At the end of the last log."""
+    """At the ends of logs."""
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -70,6 +72,8 @@ class _Recovery:
     def __init__(self, files: FileSystem, directory: Path, sequence: int) -> None:
         self._files = files
         self._directory = directory
+        self._tail: Damage | None = None
+        self._tail_of = ""
         self.found = FoundLogs(sequence=sequence)
 
     def replay(self, number: int, *, last: bool) -> None:
@@ -80,6 +84,7 @@ class _Recovery:
         if fault is None and header.fault is not None:
             # Also of a last log that is not even a header: that was durable before its name.
             fault = Fault(name, 0, header.fault)
+        self._judge_tail(missed=fault is not None or header.sequence > found.sequence)
         if fault is not None:
             found.faults.append(fault)
         elif header.sequence > found.sequence:
@@ -90,14 +95,23 @@ class _Recovery:
         for item in scan(data, header.salt, found.sequence):
             if isinstance(item, Record):
                 self._replay_record(name, item)
-            elif last and item.end == len(data) and not item.gave_up:
+            elif item.end == len(data) and not item.gave_up:
                 end = item.offset
-                found.cut_bytes = item.end - item.offset
+                found.cut_bytes += item.end - item.offset
+                self._tail, self._tail_of = item, name
             else:
                 self._fault(name, item.offset, f"{item.end - item.offset} bytes are no record")
         if last:
             found.last_salt = header.salt
         found.logs.append(LogPart(number, end, first, found.sequence))
+
+    def _judge_tail(self, *, missed: bool) -> None:
+        """What seemed to be the torn tail of the log before was a record, if one is missed now."""
+        tail, self._tail = self._tail, None
+        if tail is not None and missed:
+            size = tail.end - tail.offset
+            self.found.cut_bytes -= size
+            self._fault(self._tail_of, tail.offset, f"{size} bytes are no record")
 
     def _replay_record(self, name: str, record: Record) -> None:
         found = self.found

@@ -57,6 +57,7 @@ class Opening:
         forgot: acknowledged writes may be missing.
         bytes_cut: off the tail of the log.
         files_damaged: how many files were not as they should be.
+        set_aside: names of damaged files, also of earlier openings.
     """
 
     def __init__(self, store: Store, journal: Journal, salt: Callable[[], bytes]) -> None:
@@ -72,6 +73,7 @@ class Opening:
         self._lost_before = 0
         self.bytes_cut = 0
         self.files_damaged = 0
+        self.set_aside: tuple[str, ...] = ()
 
     def run(self) -> None:
         """Read, repair where needed, and begin.
@@ -105,6 +107,8 @@ class Opening:
         self.files_damaged = len({fault.file for fault in faults}) + len(missing) + len(damaged)
         self._lost_before = len(tree.lost)
         self.forgot = bool(self.files_damaged or logs.cut_bytes or tree.lost)
+        if not (tables or damaged or logs.rows) and any(fault.unreadable for fault in faults):
+            raise self._nothing_read(faults)
         self._report(faults, missing, damaged, logs)
         # What is lost comes first: the rows of the logs are newer, and heal what they are about.
         for meta in missing:
@@ -125,10 +129,21 @@ class Opening:
             self._begin_anew(tree, tables, logs)
             names = {fault.file for fault in faults} | {error.file for error in damaged}
             kept = self._folder.set_aside(sorted((names | kept) - {CURRENT}))
+        names_now = self._files.list_dir(self._directory)
+        self.set_aside = tuple(name for name in names_now if name.endswith(DAMAGED))
         self._clean(self._store.view.tree, kept)
         self._store.manifest.keep_reserve()
 
     # Reading.
+
+    def _nothing_read(self, faults: list[Fault]) -> StorageError:
+        """A disk that gives nothing may be one that works again in a minute. To go on would be to
+        set everything aside, and to begin an empty store in its place."""
+        told = "; ".join(f"{fault.file}: {fault.reason}" for fault in faults[:FAULTS_LOGGED_MAX])
+        return StorageError(
+            f"nothing of the store in {self._directory} can be read ({told}), and nothing was "
+            "changed: open it again when the disk works, or restore it from a copy"
+        )
 
     def _refuse_foreign(self) -> None:
         """Others have a file of this name too, LevelDB and RocksDB among them."""

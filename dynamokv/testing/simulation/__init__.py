@@ -3,6 +3,6 @@ simulated network, simulated disks and simulated clocks.
 
 ``schedule`` is what happens when, ``clocks`` what each machine believes the time to be, ``network``
 and ``disk`` (one folder up) what fails, ``machine`` what survives a process, ``process`` one life,
-``cluster`` all of it. Nothing here is real: no thread, no socket, no file, no wall clock. One seed
-is one run.
+``lives`` how it begins and ends, ``cluster`` all of it. Nothing here is real: no thread, no socket,
+no file, no wall clock. One seed is one run.
 """

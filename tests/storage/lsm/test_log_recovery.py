@@ -267,14 +267,26 @@ def test_a_log_under_the_name_of_another_kind_is_damaged() -> None:
 
 
 def test_a_log_that_the_disk_cannot_read_is_set_aside() -> None:
-    disk = copy_of(ONE_LOG)
-    disk.faults = [Fault(operations=[Operation.READ], name="wal")]
+    disk = two_logs()
+    first, last = names_of(disk, "wal")
+    content = listing(disk)[last]
+    disk.faults = [Fault(operations=[Operation.READ], name=last)]
     engine = open_store(disk)
     assert engine.forgot
-    assert rows_of(engine) == {}
+    assert rows_of(engine) == replay(BATCHES[:2])
     engine.close()
-    assert listing(disk)[f"{WAL}.damaged"] == DATA
-    check_clean(copy_of(disk), {})
+    assert listing(disk)[f"{last}.damaged"] == content
+    assert engine.set_aside == (f"{last}.damaged",)
+    check_clean(copy_of(disk), replay(BATCHES[:2]))
+
+
+def test_a_store_of_which_nothing_can_be_read_is_left_alone() -> None:
+    """The disk may work again in a minute."""
+    disk = copy_of(ONE_LOG)
+    disk.faults = [Fault(operations=[Operation.READ], name="wal")]
+    with pytest.raises(StorageError, match="nothing was changed"):
+        open_store(disk)
+    assert listing(disk) == listing(ONE_LOG)
 
 
 def test_a_log_that_may_not_be_read_is_left_alone() -> None:
