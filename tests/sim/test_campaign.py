@@ -16,8 +16,8 @@ from dynamokv.testing.campaign.run import play, replay
 
 SECONDS = 2.5
 RATE = 30.0
-SEEDS = 35
-ROUNDS = 8
+SEEDS = 60
+ROUNDS = 6
 
 HAPPENS_IN_EVERY_ROUND = (
     "late_replies",

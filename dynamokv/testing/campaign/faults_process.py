@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from dynamokv.limits import FOUND_GRACE_SECONDS
 from dynamokv.testing.campaign.family import Family
 
 if TYPE_CHECKING:
@@ -109,13 +110,17 @@ class WipedDisk(Family):
         if any(one is not process and not one.ready for one in self.world.members()):
             return False
         machine = process.machine
-        # The first seed of a ring that began with one member would find nobody and begin another.
-        if machine in self.world.lent or (self.world.plan.grows and machine.name == "n1"):
+        if machine in self.world.lent:
             return False
+        seconds = self._some_seconds()
+        if self.world.plan.grows and machine.name == "n1":
+            # The first seed of a ring that began with one member begins another, if it finds nobody
+            # for so long.
+            seconds = min(seconds, FOUND_GRACE_SECONDS * 0.8)
         self.world.kill(process)
         kept = machine.snapshot()
         machine.wipe()
-        self.world.lend(machine, lambda: machine.restore(kept), self._some_seconds())
+        self.world.lend(machine, lambda: machine.restore(kept), seconds)
         return True
 
 

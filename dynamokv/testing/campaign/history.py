@@ -6,7 +6,8 @@ it; that is for the checkers, which hear of everything as it happens.
 
 Rules:
     - A write *saw* another one when its coordinator held it (a put without a context), or when the
-      context that its client gave covers it. Nothing else gives the right to overwrite.
+      context that its client gave covers it, and came with an answer that showed it. Nothing else
+      gives the right to overwrite: what a context says is not believed by itself.
     - The writes of a key are numbered, and sets of them are bits of an integer. Each actor's writes
       are in the order of their times, so what a context covers is a few look-ups.
     - Memory grows with the writes of a run, not with its time.
@@ -22,7 +23,7 @@ from dynamokv.causality.versions import Context, Dot, Version, covers
 from dynamokv.testing.campaign.findings import Finding, Rule
 from dynamokv.types import Actor, Consistency
 from dynamokv.wire import record as records
-from dynamokv.wire.context import DOT_BYTES, SEAL_BYTES, own_dot
+from dynamokv.wire.context import DOT_BYTES, SEAL_BYTES, own_dot, token_of
 from dynamokv.wire.messages import GetDone, PutDone, PutRequest
 
 _TOKEN_HEAD = 1 + SEAL_BYTES
@@ -73,6 +74,7 @@ class KeyHistory:
     Attributes:
         acknowledged: writes that some client was told of, at any level.
         quorum: what every quorum read that starts now has to know.
+        shown: writes that some read knew of.
         everywhere: what a read of any one replica has to know, in the ring of ``settled_epoch``.
     """
 
@@ -81,10 +83,12 @@ class KeyHistory:
         self.by_dot: dict[Dot, Minted] = {}
         self.by_context: dict[bytes, Minted] = {}
         self.acknowledged = 0
+        self.shown = 0
         self.quorum = 0
         self.everywhere = 0
         self.settled_epoch = 0
         self._lines: dict[Actor, _Line] = {}
+        self._given: dict[bytes, int] = {}
 
     def known(self, context: Context) -> int:
         """The writes that a context covers."""
@@ -102,11 +106,18 @@ class KeyHistory:
         own = own_dot(token)
         return records.decode_context(token[_TOKEN_HEAD + (DOT_BYTES if own else 0) :])
 
+    def give(self, token: bytes, known: int) -> None:
+        """A user was given a context, by an answer that showed these writes."""
+        told = _told(token)
+        self._given[told] = self._given.get(told, 0) | known
+
     def known_by(self, token: bytes) -> int:
-        """The writes that a token has seen, with the one that it stands for."""
-        known, own = self.known(self.told_by(token)), own_dot(token)
+        """The writes that a context covers, with the one that it stands for, and that were shown to
+        whoever was given it; none, if nobody was."""
+        said, own = self.known(self.told_by(token)), own_dot(token)
         minted = self.by_dot.get(own) if own else None
-        return known | minted.bit if minted else known
+        said |= minted.bit if minted else 0
+        return said & self._given.get(_told(token), 0)
 
     def named_by(self, token: bytes) -> Minted | None:
         """The write that a receipt is for: it names it, or has the context of its record."""
@@ -157,6 +168,11 @@ class KeyHistory:
     def labels(self, bits: int) -> str:
         """Which writes these are, for people."""
         return ", ".join(minted.label for minted in self.minted if minted.bit & bits)
+
+
+def _told(token: bytes) -> bytes:
+    """A context without its seal."""
+    return token[:1] + token[_TOKEN_HEAD:]
 
 
 class Asked(NamedTuple):
@@ -297,9 +313,10 @@ class History:
         self.writes += 1
         history, token = self.of(asked.key), done.contexts[position]
         minted = history.named_by(token)
-        known = history.known_by(token)
+        known = 0
         if minted is not None:
-            known |= minted.bit
+            history.give(token, minted.saw | minted.bit)
+            known = history.known_by(token) | minted.bit
             history.acknowledged |= minted.bit
         told = Acknowledged(asked, history, minted, known, done)
         for checker in self.checkers:
@@ -326,6 +343,8 @@ class History:
         self.reads += 1
         history = self.of(read.key)
         seen = history.seen(record)
+        history.shown |= seen.known
+        history.give(token_of(record, bytes(SEAL_BYTES)), seen.known)
         for checker in self.checkers:
             checker.on_read(read, history, seen, done)
 

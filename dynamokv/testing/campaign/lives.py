@@ -52,6 +52,7 @@ class Lives(Places):
     def start(self, machine: Machine) -> Process | None:
         """Boot what is on a machine; ``None`` when its store cannot be opened."""
         self.happened["starts"] += 1
+        machine.settings["seeds"] = self.seeds()
         try:
             process = self.cluster.start(machine)
         except StorageError as error:
@@ -63,6 +64,9 @@ class Lives(Places):
         self.workload.meet(process)
         if machine not in self.lent and self._is_somebody_else(machine, process):
             return None
+        if self.plan.durable and getattr(process.engine, "files_damaged", 0):
+            text = f"{machine.name} finds damage in its store, which nobody did"
+            self.history.report(Rule.LIVENESS, b"", text)
         if process.committer is not None and getattr(process.engine, "forgot", False):
             self.happened["opened with less than there was"] += 1
         return process

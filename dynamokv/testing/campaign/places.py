@@ -22,6 +22,7 @@ class Places:
 
     Attributes:
         machines: those of members that have come.
+        coming: names of members that are still to come.
         clients: processes that own nothing.
         happened: what came up, for the summary and the rare states.
         chaos: whether things go wrong now.
@@ -36,6 +37,7 @@ class Places:
         self.happened: Counter[str] = Counter()
         self.chaos = False
         self.machines: list[Machine] = []
+        self.coming: list[str] = [f"n{number + 1}" for number in range(plan.members)]
         self.clients: list[Process] = []
 
     @property
@@ -71,6 +73,11 @@ class Places:
     def addresses(self) -> list[str]:
         """Of everybody, clients too."""
         return [*(m.address for m in self.machines), *(c.address for c in self.clients)]
+
+    def seeds(self) -> tuple[str, ...]:
+        """What people say of today: where the members are, and where those will be that come."""
+        here = [machine.address for machine in self.machines]
+        return (*here, *(f"{name}:1" for name in self.coming))
 
     def two_addresses(self, random: Random) -> tuple[str, str] | None:
         """Some pair of them."""

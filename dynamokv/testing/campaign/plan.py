@@ -94,9 +94,11 @@ def draw(
     for name, family in FAMILIES.items():
         often = max(share, JOIN_SHARE) if family.while_growing else share
         drawn, strength = random.random() < often, random.choice((0.3, 1.0, 1.0, 3.0))
-        if drawn and (lossy or not family.lossy) and (grows or not family.while_growing):
+        # A row that cannot be read holds up every newcomer, until something refills it.
+        fits = not family.damages if grows else not family.while_growing
+        if drawn and fits and (lossy or not family.lossy):
             families.append((name, strength))
-    members = min(members, 4) if grows else members
+    members = random.choice((3, 3, 4, 5, 6)) if grows else members
     synced = not lossy or random.random() < 0.5
     return Plan(
         seed=seed,

@@ -105,7 +105,9 @@ class _Run:
     def __init__(self, world: World) -> None:
         self.world = world
         self.history = history = world.history
-        history.checkers = all_checkers(history.report, durable=world.plan.durable)
+        plan = world.plan
+        repeats = any(name == "duplication" for name, _ in plan.families)
+        history.checkers = all_checkers(history.report, durable=plan.durable, repeats=repeats)
         world.cluster.watchers += [self._watch, Rare(world.happened).watch]
 
     def _watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:

@@ -35,6 +35,9 @@ BLIND_SHARE: Final = 0.35
 BATCH_SHARE: Final = 0.1
 BATCH_MAX: Final = 6
 HOT_SHARE: Final = 0.7
+WRONG_AT: Final = 6
+"""So far from the end of a context is a byte whose bits are worth minutes."""
+
 TOKENS_MAX: Final = 6
 """Contexts of one key that a user remembers."""
 
@@ -159,7 +162,10 @@ class Workload(Asking):
             return b""
         self.happened["wrong contexts"] += 1
         token = self.random.choice(tokens)[-1]
-        return token if self._chance(0.5) else token[:-1] + bytes((token[-1] ^ 1,))
+        if self._chance(0.5) or len(token) < WRONG_AT:
+            return token
+        # The last time that it names becomes one of the future.
+        return token[:-WRONG_AT] + bytes((token[-WRONG_AT] ^ 1,)) + token[1 - WRONG_AT :]
 
     def _value(self) -> bytes:
         """Like no other."""

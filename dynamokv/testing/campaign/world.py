@@ -26,31 +26,29 @@ class World(Lives):
     """Everything of one run.
 
     Attributes:
-        coming: names of members that are still to come.
         gone: newcomers that do not come back, and their ids.
         families: what goes wrong.
     """
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
-        self.coming: list[str] = [f"n{number + 1}" for number in range(plan.members)]
         self.gone: dict[Machine, NodeId] = {}
-        self._seeds = tuple(f"{name}:1" for name in self.coming)
         self.families: list[Family] = [
             FAMILIES[name](self, strength) for name, strength in plan.families
         ]
 
     def form(self) -> None:
         """A ring, its clients, and nothing wrong yet. Of a ring that is to grow during the chaos,
-        the first two members."""
+        the first member or two."""
         plan = self.plan
         joins = plan.grows and any(name == "join" for name, _ in plan.families)
-        while self.coming and not (joins and len(self.machines) == 2):
+        first = self.random.choice((1, 1, 2))
+        while self.coming and not (joins and len(self.machines) == first):
             self.join()
             if plan.grows:
                 self.cluster.run_until(self.all_ready, FORM_SECONDS)
         for number in range(plan.clients):
-            client = self.cluster.client(f"c{number + 1}", *self._seeds)
+            client = self.cluster.client(f"c{number + 1}", *self.seeds())
             self.clients.append(client)
             self.workload.meet(client)
         self.cluster.run_until(self.all_ready, FORM_SECONDS)
@@ -73,7 +71,6 @@ class World(Lives):
         machine.settings = {
             "partitions": plan.partitions,
             "n": plan.members if plan.grows else min(plan.n, plan.members),
-            "seeds": self._seeds,
             "expect_members": 1 if plan.grows else plan.members,
             "hedge_after": plan.hedge_after,
             "sibling_cap": plan.sibling_cap,

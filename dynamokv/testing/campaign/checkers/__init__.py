@@ -8,15 +8,19 @@ from dynamokv.testing.campaign.checkers.acknowledged import AcknowledgedStays
 from dynamokv.testing.campaign.checkers.convergence import CopiesAreEqual
 from dynamokv.testing.campaign.checkers.deletes import ReplacedStaysAway
 from dynamokv.testing.campaign.checkers.erasure import OnlyTheSeenIsErased
+from dynamokv.testing.campaign.checkers.once import MadeOnce
 from dynamokv.testing.campaign.checkers.quorum import QuorumsMeet
 from dynamokv.testing.campaign.findings import Rule
 from dynamokv.testing.campaign.history import Checker
 
 
-def all_checkers(report: Callable[[Rule, bytes, str], None], *, durable: bool) -> list[Checker]:
+def all_checkers(
+    report: Callable[[Rule, bytes, str], None], *, durable: bool, repeats: bool = False
+) -> list[Checker]:
     """One of each. Not ``durable``: what was acknowledged may be lost, so that rule (a) and the
-    reads of rule (c) are not held."""
-    return [
+    reads of rule (c) are not held. ``repeats``: a request may come twice."""
+    checkers: list[Checker] = [] if repeats else [MadeOnce(report, durable=durable)]
+    return checkers + [
         kind(report, durable=durable)
         for kind in (
             AcknowledgedStays,

@@ -1,4 +1,5 @@
-"""(a) Every acknowledged write is present, or was overwritten by one that had seen it.
+"""(a) Every acknowledged write is present, or was overwritten by one that had seen it; so is every
+write that a read has shown.
 
 Knows: what users were told, and what the replicas hold in the end. That what is not present was
 overwritten by one that had seen it is rule (b), which holds for all writes.
@@ -24,7 +25,7 @@ class AcknowledgedStays(Silent):
             self.report(Rule.ACKNOWLEDGED, asked.key, text)
 
     def at_the_end(self, key: bytes, history: KeyHistory, copies: list[bytes | None]) -> None:
-        """The union of the replicas knows all that was acknowledged."""
+        """The union of the replicas knows all that was acknowledged, or shown."""
         if not self.durable:
             return
         known = 0
@@ -33,3 +34,6 @@ class AcknowledgedStays(Silent):
         lost = history.acknowledged & ~known
         if lost:
             self.report(Rule.ACKNOWLEDGED, key, f"lost: {history.labels(lost)}")
+        gone = history.shown & ~known & ~lost
+        if gone:
+            self.report(Rule.ACKNOWLEDGED, key, f"shown, and gone: {history.labels(gone)}")
