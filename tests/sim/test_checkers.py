@@ -251,6 +251,7 @@ def test_what_was_overwritten_comes_back_at_a_write() -> None:
     one = story.put(A, 1, b"one")
     two = story.put(B, 2, b"two", held=one)
     wrong = made_up({A: 1, B: 2, C: 3}, (A, 1, b"one"), (C, 3, b"three"))
+    story.read(two)
     story.minted(b"three", wrong, two, token_of_read(two))
     assert story.broken == [Rule.DELETES]
 
@@ -276,3 +277,36 @@ def test_findings_are_bounded_and_can_be_read() -> None:
     assert len(story.history.findings) == story.history.FINDINGS_MAX
     text = str(story.history.findings[0])
     assert text.startswith("(e) at 0.000 s key 'k': copies differ")
+
+
+def test_a_context_that_nobody_was_given_erases() -> None:
+    story = Story()
+    one = story.put(A, 1, b"one")
+    wrong = made_up({A: 1, B: 2}, (B, 2, b"two"))
+    story.minted(b"two", wrong, None, token_of_read(one))
+    assert story.broken == [Rule.ERASURE]
+
+
+def test_a_receipt_that_covers_more_than_was_shown_erases() -> None:
+    story = Story()
+    one = story.put(A, 1, b"one")
+    sibling = made_up({A: 1, B: 2}, (A, 1, b"one"), (B, 2, b"two"))
+    story.minted(b"two", sibling, one, token_of_read(b""))
+    story.told(b"two", token_of_read(sibling))
+    story.put(C, 3, b"three", held=sibling, token=token_of_read(sibling))
+    assert story.broken == [Rule.ERASURE]
+
+
+def test_what_was_shown_is_gone() -> None:
+    story = Story()
+    one = story.put(A, 1, b"one")
+    story.read(one)
+    story.end(None, None, None)
+    assert story.broken == [Rule.ACKNOWLEDGED]
+
+
+def test_a_write_is_made_twice() -> None:
+    story = Story()
+    one = story.put(A, 1, b"one")
+    story.put(B, 2, b"one", held=one)
+    assert story.broken == [Rule.ERASURE]

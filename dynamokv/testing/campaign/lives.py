@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dynamokv.errors import CorruptionError, StorageError
+from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.testing.campaign.findings import Rule
 from dynamokv.testing.campaign.places import Places
 from dynamokv.testing.campaign.plan import Plan
@@ -64,7 +65,8 @@ class Lives(Places):
         self.workload.meet(process)
         if machine not in self.lent and self._is_somebody_else(machine, process):
             return None
-        if self.plan.durable and getattr(process.engine, "files_damaged", 0):
+        engine = process.engine
+        if self.plan.durable and isinstance(engine, LSMEngine) and engine.files_damaged:
             text = f"{machine.name} finds damage in its store, which nobody did"
             self.history.report(Rule.LIVENESS, b"", text)
         if process.committer is not None and getattr(process.engine, "forgot", False):
