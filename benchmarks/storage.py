@@ -52,7 +52,7 @@ class Counts:
         scans: partitions that are scanned, of 512.
         groups: puts of 64 rows that are synced.
         overwrites: of all rows.
-        steady: puts at a steady rate after that.
+        steady: puts at a steady rate before that.
     """
 
     rounds: int
@@ -139,6 +139,7 @@ class _Round:
                 ratio = busy[engine][call] / idle[engine][call]
                 self._samples.add(f"{name}.{call}.over_idle", ratio)
                 self._samples.add(f"{name}.{call}.fast", busy[engine][f"{call}.fast"])
+            self._samples.add(f"{name}.working", busy[engine]["working"])
             if busy[engine]["amplification"] is not None:
                 self._samples.add(f"{name}.amplification", busy[engine]["amplification"])
             self._samples.add(f"{name}.open", opened[engine])

@@ -214,14 +214,15 @@ class Bench:
         return {"put": putting.percentiles()["p999"], "get": getting.percentiles()["p999"]}
 
     def overwritten(self, times: int, steady: int) -> dict[str, float | None]:
-        """Put so many times as many rows as there are, in any order; then, while all that is
-        compacted, so many more at a steady rate. What was put off counts."""
+        """Put some rows at a steady rate, and then so many times as many as there are, as fast as
+        it goes; in any order. What was put off counts."""
         puts = self._rows * times
         before = self.store.written_bytes()
+        slowly = self.steadily(steady)
         fast = self.mixed(puts, GETS_PER_PUT)
         found: dict[str, float | None] = {
+            **slowly,
             **{f"{call}.fast": p999 for call, p999 in fast.items()},
-            **self.steadily(steady),
             "amplification": None,
         }
         settle(self.store)
@@ -232,9 +233,11 @@ class Bench:
         return found
 
     def steadily(self, puts: int) -> dict[str, float]:
-        """As ``mixed``, at ``STEADY_PUTS_PER_SECOND``, or as near to it as the store comes."""
+        """As ``mixed``, at ``STEADY_PUTS_PER_SECOND``, or as near to it as the store comes; and the
+        part of the time in which it flushed or compacted."""
         putting, getting = Stopwatch(), Stopwatch()
         numbers = self._any_rows(puts)
+        working = 0
         started = time.perf_counter()
         for at in range(0, puts, STEADY_PUTS):
             due = started + at / STEADY_PUTS_PER_SECOND
@@ -243,7 +246,12 @@ class Bench:
             putting.one_by_one(self.store.put, *self._columns(part))
             reads = self._any_rows(max(1, round(len(part) * GETS_PER_PUT)))
             getting.one_by_one(self.store.get, [key_of(number) for number in reads])
-        return {"put": putting.percentiles()["p999"], "get": getting.percentiles()["p999"]}
+            working += self.store.busy()
+        return {
+            "put": putting.percentiles()["p999"],
+            "get": getting.percentiles()["p999"],
+            "working": working * STEADY_PUTS / puts * 100,
+        }
 
     def _gets(self, numbers: Sequence[int]) -> dict[str, float]:
         watch = Stopwatch()
