@@ -16,15 +16,16 @@ _T = TypeVar("_T")
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident set of the process and of all below it. Pages that they share count for each."""
+    """What the process and all below it hold in memory. A page that they share, of the interpreter
+    and its libraries mostly, counts once."""
     total = 0
     waiting = [pid]
     while waiting:
         folder = PROC / str(waiting.pop())
         # Threads and processes may end between two looks at them.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            lines = (folder / "status").read_text("utf-8", "replace").splitlines()
-            total += sum(int(line.split()[1]) * KiB for line in lines if line.startswith("VmRSS:"))
+            lines = (folder / "smaps_rollup").read_text("ascii").splitlines()
+            total += sum(int(line.split()[1]) * KiB for line in lines if line.startswith("Pss:"))
             for task in (folder / "task").iterdir():
                 waiting += map(int, (task / "children").read_text("ascii").split())
     return total

@@ -40,8 +40,8 @@ async def open_node(config: NodeConfig, timeout: float) -> Runtime:
         JoinError, StorageError, ConfigError: as their names say.
     """
     loop = asyncio.get_running_loop()
-    # Given up while it opens, the store closes as soon as it is open; whoever closed this member may
-    # want the directory for another one.
+    # Given up while it opens, the store closes as soon as it is open; whoever closed this member
+    # may want the directory for another one.
     engine = await in_thread(
         "dynamokv-open",
         lambda: open_engine(config),

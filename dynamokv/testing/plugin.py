@@ -1,8 +1,8 @@
 """The pytest plug-in: rings in virtual time for the tests of an application.
 
 pytest imports this file in every run of every project that has dynamokv installed. So it imports
-nothing of dynamokv before a fixture is asked for (``dynamokv/__init__.py`` sees to the rest), and
-a test that uses none of the fixtures does not meet it.
+nothing that costs before a fixture is asked for (``dynamokv/__init__.py`` sees to its part), and a
+test that uses none of the fixtures does not meet it.
 
 Rules:
     - A test that asks for a ring runs once for each seed, and its id ends in the seed: ``[seed0]``.
@@ -27,6 +27,7 @@ SEED_OPTION = "--dynamokv-seed"
 SEEDS_OPTION = "--dynamokv-seeds"
 
 _RINGS = pytest.StashKey[list["Ring"]]()
+_STORIES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,6 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """The marker, so that ``--strict-markers`` knows it."""
     line = f"{MARKER}(count): run this test with each seed from 0 to count-1 of its simulated ring"
     config.addinivalue_line("markers", line)
+    if config.getoption(SEEDS_OPTION) < 0:
+        raise pytest.UsageError(f"{SEEDS_OPTION} takes a number of seeds, 1 or more")
 
 
 @pytest.hookimpl(trylast=True)
@@ -64,6 +67,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("dynamokv_seed", seeds, indirect=True, ids=lambda seed: f"seed{seed}")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A marker that does nothing says so."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if item.get_closest_marker(MARKER) is None or "dynamokv_seed" in getattr(
+            callspec, "params", ()
+        ):
+            continue
+        text = (
+            f"{MARKER} does nothing for {item.nodeid}: a test runs once for each seed only when "
+            "dynamokv_ring, dynamokv_node or dynamokv_seed is among its arguments (which methods "
+            "of unittest.TestCase cannot have)"
+        )
+        item.warn(pytest.PytestWarning(text))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -71,8 +90,12 @@ def pytest_runtest_makereport(
     """What a test that fails says of its rings."""
     report = yield
     if report.failed:
-        for ring in item.stash.get(_RINGS, []):
-            report.sections.append(("simulated ring", _told(ring, item.nodeid)))
+        rings = item.stash.get(_RINGS, [])
+        stories = item.stash.get(_STORIES, []) or [_story(ring) for ring in rings]
+        for story in stories:
+            report.sections.append(("simulated ring", story))
+        if stories:
+            report.sections.append(("to repeat this", _command(item)))
     return report
 
 
@@ -97,6 +120,8 @@ def dynamokv_ring(request: pytest.FixtureRequest, dynamokv_seed: int) -> Iterato
         return ring
 
     yield make
+    # For the report of a fixture that fails after this one.
+    request.node.stash[_STORIES] = list(map(_story, rings))
     for ring in rings:
         ring.close()
     rings.clear()
@@ -114,17 +139,21 @@ def _seeds(config: pytest.Config, marker: pytest.Mark | None) -> list[int]:
     if marker is not None and not single and not count:
         count = marker.args[0] if len(marker.args) == 1 and not marker.kwargs else None
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise pytest.UsageError(f"{MARKER} takes a number of seeds: @pytest.mark.{MARKER}(20)")
-    if count < 0:
-        raise pytest.UsageError(f"{SEEDS_OPTION} takes a number of seeds, not {count}")
+            text = f"{MARKER} takes a number of seeds: @pytest.mark.{MARKER}(20)"
+            pytest.fail(text, pytrace=False)
     return list(dict.fromkeys([*single, *range(count)])) or [0]
 
 
-def _told(ring: Ring, test: str) -> str:
+def _story(ring: Ring) -> str:
     """A ring, for whoever reads why a test failed."""
-    return "\n".join(
-        [
-            *ring.story(),
-            f"to repeat this: python -m pytest {shlex.quote(test)} {SEED_OPTION}={ring.seed}",
-        ]
+    return "\n".join(ring.story())
+
+
+def _command(item: pytest.Item) -> str:
+    """What plays a test again. Its id is relative to the root of its project."""
+    seed = getattr(item, "funcargs", {}).get("dynamokv_seed", 0)
+    folder = item.config.rootpath
+    where = (
+        "" if item.config.invocation_params.dir == folder else f"cd {shlex.quote(str(folder))} && "
     )
+    return f"{where}python -m pytest {shlex.quote(item.nodeid)} {SEED_OPTION}={seed}"

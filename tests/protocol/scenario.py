@@ -8,8 +8,9 @@ A file in ``tests/scenarios`` is a list of blocks, with an empty line between th
 
 Commands: ``ring COUNT``, ``member NAME``, ``client NAME SEED...``, ``restart NAME``, ``copy NAME``,
 ``stop``, ``crash``, ``hold``, ``release``, ``fail``, ``mend NAME``, ``cut NAME NAME``, ``heal``,
-``put NAME KEY=VALUE``, ``get NAME KEY``, ``inject NAME KEY=VALUE``, ``run MILLISECONDS``,
-``quietly MILLISECONDS``, ``show KEY``, ``members``. Words like ``level=1`` at the end are options.
+``put NAME KEY=VALUE``, ``get NAME KEY``, ``context NAME CALLED``, ``inject NAME KEY=VALUE``,
+``run MILLISECONDS``, ``quietly MILLISECONDS``, ``show KEY``, ``members``. Words like ``level=1`` at
+the end are options.
 """
 
 from __future__ import annotations
@@ -102,8 +103,6 @@ class _Processes:
     def _start(self, machine: Machine, **settings: Any) -> None:
         self.processes[machine.name] = self.cluster.start(machine, **settings)
 
-    # --- faults -----------------------------------------------------------------------------------
-
     def do_members(self) -> None:
         for name, process in sorted(self.cluster.running.items()):
             topology = process.home.topology
@@ -114,6 +113,8 @@ class _Processes:
 
 class Scenario(_Processes):
     """One story."""
+
+    # --- faults -----------------------------------------------------------------------------------
 
     def do_hold(self, name: str) -> None:
         self._writes(name).held = True

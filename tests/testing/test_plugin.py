@@ -63,10 +63,54 @@ def test_a_failure_says_how_to_repeat_it(tmp_path: Path) -> None:
     assert "n1 up, n2 down" in run.stdout
     assert "n1    put 'key': done" in run.stdout
     assert "n2    lost its power" in run.stdout
-    (command,) = re.findall(r"to repeat this: python -m pytest (.*)", run.stdout)
+    (command,) = re.findall(r"^python -m pytest (.*)", run.stdout, re.MULTILINE)
     assert command.endswith("--dynamokv-seed=0")
     again = run_pytest(*shlex.split(command), cwd=tmp_path)
     assert outcomes(again.stdout) == {"failed": 1}
+
+
+OWN_SEED = """
+import pytest
+
+@pytest.fixture
+def rings(dynamokv_ring):
+    yield dynamokv_ring(2, seed=5), dynamokv_ring(1)
+    assert False, "after the test"
+
+def test_broken_later(rings):
+    rings[0][0].put("key", 1)
+"""
+
+
+def test_a_fixture_that_fails_afterwards_says_it_too(tmp_path: Path) -> None:
+    """Once, whatever seeds its rings have, and from whichever folder it was run."""
+    folder = tmp_path / "tests"
+    folder.mkdir()
+    (folder / "test_it.py").write_text(OWN_SEED)
+    run = run_pytest("--rootdir", str(tmp_path), "test_it.py", cwd=folder)
+    assert outcomes(run.stdout) == {"passed": 1, "error": 1}, run.stdout
+    assert "n1    put 'key': done" in run.stdout
+    (place, command) = re.findall(r"^cd (.*) && python -m pytest (.*)", run.stdout, re.MULTILINE)[0]
+    assert command.endswith("--dynamokv-seed=0")
+    again = run_pytest(*shlex.split(command), cwd=Path(place))
+    assert outcomes(again.stdout) == {"passed": 1, "error": 1}, again.stdout
+
+
+UNITTEST = """
+import unittest
+import pytest
+
+class TestIt(unittest.TestCase):
+    @pytest.mark.dynamokv_seeds(3)
+    def test_it(self):
+        pass
+"""
+
+
+def test_a_marker_without_effect_says_so(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(UNITTEST)
+    run = run_pytest("test_it.py", cwd=tmp_path)
+    assert "dynamokv_seeds does nothing for test_it.py::TestIt::test_it" in run.stdout
 
 
 @pytest.mark.parametrize(
@@ -139,3 +183,24 @@ def test_names_come_when_they_are_used():
     )
     run = run_pytest("-q", "test_it.py", cwd=tmp_path)
     assert outcomes(run.stdout) == {"passed": 2}, run.stdout
+
+
+def test_doubles_of_the_package_have_all_of_it_and_stay(tmp_path: Path) -> None:
+    """Names that come later are there for whoever looks first, and take nobody's place."""
+    (tmp_path / "test_it.py").write_text(
+        """
+from unittest import mock
+
+import dynamokv
+
+def test_all_of_it():
+    assert "join" not in vars(dynamokv), "it came too early for this test"
+    assert set(dynamokv.__all__) <= set(dir(dynamokv))
+    dynamokv.join = "mine"
+    assert dynamokv.Node.__name__ == "Node"
+    assert dynamokv.join == "mine"
+    assert mock.create_autospec(dynamokv).connect("127.0.0.1:1") is not None
+"""
+    )
+    run = run_pytest("-q", "test_it.py", cwd=tmp_path)
+    assert outcomes(run.stdout) == {"passed": 1}, run.stdout

@@ -194,6 +194,15 @@ class Network:
                     self.cuts[a, b] = self.cuts[b, a] = None
         self.review()
 
+    def reunite(self, *sides: list[str]) -> None:
+        """The opposite of ``partition``."""
+        for number, side in enumerate(sides):
+            for other in sides[number + 1 :]:
+                for a, b in product(side, other):
+                    self.cuts.pop((a, b), None)
+                    self.cuts.pop((b, a), None)
+        self.review()
+
     def break_links(self, one: str, other: str) -> None:
         """The connections between two addresses break, and are made again."""
         for owner, address in ((one, other), (other, one)):

@@ -268,7 +268,7 @@ def test_a_log_under_the_name_of_another_kind_is_damaged() -> None:
 
 def test_a_log_that_the_disk_cannot_read_is_set_aside() -> None:
     disk = two_logs()
-    first, last = names_of(disk, "wal")
+    _, last = names_of(disk, "wal")
     content = listing(disk)[last]
     disk.faults = [Fault(operations=[Operation.READ], name=last)]
     engine = open_store(disk)

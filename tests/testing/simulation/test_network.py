@@ -223,6 +223,11 @@ def test_a_partition_leaves_each_side_whole() -> None:
     world.passes(5)
     reached = {(x.name, y.name) for x in ends for y in ends if x is not y and x.send(y)}
     assert reached == {(b"a", b"b"), (b"b", b"a")}
+    world.network.reunite(["a:1", "b:1"], ["c:1"])
+    world.passes(5)
+    apart = {(x.name, y.name) for x in ends for y in ends if x is not y and not x.send(y)}
+    assert len(apart) == 6
+    assert all(b"d" in pair for pair in apart)
     world.network.heal()
     world.passes(5)
     assert all(x.send(y) for x in ends for y in ends if x is not y)
