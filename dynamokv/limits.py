@@ -159,6 +159,10 @@ SEEK_SECONDS: Final = 0.1
 UPKEEP_SECONDS: Final = 1.0
 """Between two looks of a settled node at its clock ceiling, its address and what it parked."""
 
+GOSSIP_SECONDS: Final = 5.0
+"""Between two times that a member shows another its topology: who missed an announcement, because
+nobody has a link to it, so learns of a newer one."""
+
 NEWCOMER_GRACE_SECONDS: Final = 10.0
 """How long a newcomer that cannot be reached keeps its place while it is being filled, once
 somebody else asks for one. Long enough for a restart."""

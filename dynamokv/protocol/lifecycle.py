@@ -49,6 +49,7 @@ class Lifecycle:
         self._stored_topology = stored_topology
         self._identified = False
         self._raising = False
+        self._gossip_at = 0.0
 
     def start(self) -> list[Effect]:
         """The first effects: make this life durable, and find the way back, or in."""
@@ -67,7 +68,20 @@ class Lifecycle:
             effects.append(self.identity())
         if self.seeker is not None:
             return effects + (self.seeker.tick(self.home, now) if self._identified else [])
-        return effects + self.newcomer.tick() + self.move.tick(now)
+        return effects + self.newcomer.tick() + self.move.tick(now) + self._gossip(now)
+
+    def _gossip(self, now: float) -> list[Effect]:
+        """Show some member the topology now and then. Whoever has a newer one answers with it."""
+        home = self.home
+        peers = sorted(home.up - {home.node_id})
+        if home.topology is None or not peers or now < self._gossip_at:
+            return []
+        first, self._gossip_at = not self._gossip_at, now + limits.GOSSIP_SECONDS
+        if first:
+            # Its peers were greeted when their links came up.
+            return []
+        peer = peers[int(home.rng.random() * len(peers))]
+        return [Send(peer, m.Announce(home.topology.encode()))]
 
     def identity(self, *, clean: bool = False) -> Effect:
         """Make durable who this node is; ``clean`` is its last word."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dynamokv.limits import CLOCK_CEILING_STEP_MS, UPKEEP_SECONDS
+from dynamokv.limits import CLOCK_CEILING_STEP_MS, GOSSIP_SECONDS, UPKEEP_SECONDS
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.identity import Identity
 from dynamokv.ring.topology import Topology
@@ -249,3 +249,16 @@ def test_a_member_that_is_refused_its_place_stops(reason: m.JoinReason) -> None:
 def test_a_member_that_shall_wait_for_its_place_waits() -> None:
     answer = m.JoinAnswer(0, m.JoinReason.BUSY, "another change is being decided")
     assert Lone().receive(rings.node_id(1), answer) == []
+
+
+def test_a_member_shows_its_topology_now_and_then() -> None:
+    """Whoever nobody has a link to hears of a newer one so: it is told in return."""
+    lone = Lone()
+    told = [
+        (peer, message)
+        for _ in range(60)
+        for peer, message in sent(m.Announce, lone.after(1.0)).items()
+    ]
+    assert {peer for peer, _ in told} == lone.home.up - {lone.home.node_id}
+    assert all(message.topology == RING.encode() for _, message in told)
+    assert 60 / GOSSIP_SECONDS - 2 <= len(told) <= 60 / GOSSIP_SECONDS

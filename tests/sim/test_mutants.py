@@ -14,6 +14,7 @@ from tests.sim.mutants_patch import Edit, Misfit, Mutant
 from tests.sim.mutants_protocol import PROTOCOL
 from tests.sim.mutants_run import MUTANTS, hunt_all, try_seed
 from tests.sim.mutants_storage import STORAGE
+from tests.sim.mutants_unseen import REDUNDANT, UNSEEN
 
 QUICK = (
     "join drops what the other side lacks",
@@ -36,7 +37,11 @@ COUNTS_TWICE = MUTANTS["an ack that comes twice counts twice"]
 
 def test_there_are_enough_of_both_kinds() -> None:
     assert len(MUTANTS) == len(PROTOCOL) + len(STORAGE), "two mutants have one name"
-    assert min(len(PROTOCOL), len(STORAGE)) >= 15
+    assert not set(REDUNDANT) & set(UNSEEN)
+    assert MUTANTS.keys() >= REDUNDANT.keys() | UNSEEN.keys()
+    hunted = MUTANTS.keys() - REDUNDANT.keys() - UNSEEN.keys()
+    kinds = [sum(mutant.name in hunted for mutant in kind) for kind in (PROTOCOL, STORAGE)]
+    assert min(kinds) >= 15
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
@@ -114,6 +119,7 @@ def test_the_list_has_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert all(f"{mutant.name}\n    {mutant.rule}\n" in listed for mutant in MUTANTS.values())
+    assert listed.count("not found today") == len(REDUNDANT) + len(UNSEEN)
     with pytest.raises(SystemExit, match="2"):
         main(["no such thing"])
     assert "no such mutant" in capsys.readouterr().err
