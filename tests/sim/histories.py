@@ -54,11 +54,16 @@ class Story:
         return record
 
     def minted(
-        self, value: bytes, record: bytes, held: bytes | None = None, token: bytes = b""
+        self,
+        value: bytes,
+        record: bytes,
+        held: bytes | None = None,
+        token: bytes = b"",
+        ttl_ms: int = 0,
     ) -> None:
         """A write as any coordinator may have made it."""
         contexts = [token] if token else []
-        request = m.PutRequest(0, 0, 1, 0, True, not value, 0, [NAME], [value], contexts)
+        request = m.PutRequest(0, 0, 1, 0, True, not value, ttl_ms, [NAME], [value], contexts)
         self.history.minted(request, ROW, record, held)
 
     def told(
@@ -67,13 +72,20 @@ class Story:
         token: bytes,
         level: int = Consistency.QUORUM,
         replicas: list[bytes] | None = None,
+        copies: tuple[bytes | None, ...] = (),
     ) -> None:
-        """A user is told that its write is done."""
+        """A user is told that its write is done; its replicas have these copies."""
         done = m.PutDone(
             1, 1, 2, NODES[:2] if replicas is None else replicas, False, [], [token], []
         )
         asked = Asked(ROW, value, not value, b"", level)
-        self.history.acknowledged(asked, done, 0, settled=True)
+        held = [(f"n{number}", copy) for number, copy in enumerate(copies)]
+        self.history.acknowledged(asked, done, 0, held, settled=True)
+
+    def refused(self, value: bytes, token: bytes = b"", *, context: bool = False) -> None:
+        """A user is told that its write was not made."""
+        asked = Asked(ROW, value, not value, token, Consistency.QUORUM)
+        self.history.refused(asked, "UNAVAILABLE", context=context)
 
     def read(
         self,

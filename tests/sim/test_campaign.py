@@ -16,7 +16,7 @@ from dynamokv.testing.campaign.run import play, replay
 
 SECONDS = 2.5
 RATE = 30.0
-SEEDS = 60
+SEEDS = 50
 ROUNDS = 6
 
 HAPPENS_IN_EVERY_ROUND = (

@@ -3,8 +3,11 @@ and must say nothing."""
 
 from __future__ import annotations
 
+from dynamokv.causality.versions import Dot, KeyState, Version
 from dynamokv.testing.campaign.findings import Rule
 from dynamokv.types import Consistency
+from dynamokv.wire import messages as m
+from dynamokv.wire import record as records
 from tests.sim.histories import (
     NODES,
     ROW,
@@ -310,3 +313,77 @@ def test_a_write_is_made_twice() -> None:
     one = story.put(A, 1, b"one")
     story.put(B, 2, b"one", held=one)
     assert story.broken == [Rule.ERASURE]
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def test_a_replica_that_is_named_does_not_hold_the_write() -> None:
+    story = Story()
+    one, two = siblings(story)
+    both = joined(one, two)
+    story.told(b"two", token_of_read(two), copies=(two, both))
+    assert story.broken == []
+    for copy in (one, None):
+        story = Story()
+        siblings(story)
+        story.told(b"two", token_of_read(two), copies=(both, copy))
+        assert story.broken == [Rule.ACKNOWLEDGED]
+        assert "n1 is said to hold" in story.history.findings[0].text
+    lossy = Story(durable=False)
+    siblings(lossy)
+    lossy.told(b"two", token_of_read(two), copies=(None,))
+    assert lossy.broken == []
+
+
+def test_a_context_that_was_given_is_refused() -> None:
+    story = Story()
+    token = token_of_read(story.put(A, 1, b"one"))
+    story.refused(b"two", token, context=True)
+    assert story.broken == []
+    story.history.of(ROW).handed[token] = None
+    story.refused(b"three", token)
+    assert story.broken == []
+    story.refused(b"four", token, context=True)
+    assert story.broken == [Rule.LIVENESS]
+
+
+def test_what_was_refused_was_made() -> None:
+    story = Story()
+    story.put(A, 1, b"one")
+    story.refused(b"two")
+    story.put(B, 1, b"")
+    story.refused(b"")
+    assert story.broken == []
+    story.refused(b"one")
+    assert story.broken == [Rule.ERASURE]
+    story = Story()
+    story.refused(b"one")
+    story.put(A, 1, b"one")
+    assert story.broken == [Rule.ERASURE]
+
+
+def test_an_answer_with_too_many_parts_or_too_few() -> None:
+    done = m.PutDone(1, 1, 2, NODES[:2], False, [], [b"x", b"y"], [])
+    got = m.GetDone(1, 1, 2, NODES[:2], [b"", b""], [b"", b""])
+    right: list[m.PutDone | m.GetDone] = [done, done._replace(errors=[0, 1]), got]
+    wrong: list[m.PutDone | m.GetDone] = [
+        done._replace(contexts=[b"x"]),
+        done._replace(contexts=[b"x"] * 3),
+        done._replace(errors=[1]),
+        got._replace(records=[b""]),
+        got._replace(seals=[b""]),
+        got._replace(records=[b""] * 3, seals=[b""] * 3),
+    ]
+    for answer in right + wrong:
+        story = Story()
+        story.history.answered([ROW, ROW], answer)
+        assert story.broken == ([Rule.LIVENESS] if answer in wrong else [])
+
+
+def test_a_write_that_ends_when_nobody_wants_it_to() -> None:
+    for ttl_ms, ends_ms, right in ((0, 0, True), (5, 5, True), (5, 0, False), (0, 5, False)):
+        story = Story()
+        version = Version(Dot(A, 1), b"one", False, ends_ms)
+        story.minted(b"one", records.encode(KeyState((version,), {A: 1})), ttl_ms=ttl_ms)
+        assert story.broken == ([] if right else [Rule.ERASURE])

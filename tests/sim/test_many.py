@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from dynamokv.protocol.home import Home
 from dynamokv.protocol.tally import Tally
 from dynamokv.storage.lsm.options import Compaction, Compression, LSMOptions
 from dynamokv.testing.campaign import __main__ as command
@@ -79,6 +82,7 @@ def test_shrinking_leaves_what_it_takes() -> None:
     assert 20 < small.operations_per_second < 50
     assert (small.clients, small.hot_keys, small.cold_keys) == (0, 1, 0)
     assert len(asked) <= 120
+    assert len(set(map(str, asked))) == len(asked), "it went back to what it had left"
     asked.clear()
     assert shrink(whole, broken, fails, attempts_max=3) != small
     assert len(asked) == 3
@@ -89,7 +93,8 @@ def test_a_bug_is_found_made_small_and_written_down(tmp_path: Path) -> None:
     out = io.StringIO()
     campaign = Campaign(first=11, seeds=1, seconds=1.0, folder=tmp_path / "found")
     assert run_campaign(campaign, out) == 1
-    assert "make sim SEED=11" in out.getvalue()
+    again = "--seed 11 --seconds 1 --rate 50"
+    assert again in out.getvalue(), "with other seconds, make sim would play another run"
     written = (tmp_path / "found" / "seed-11.txt").read_text("utf-8")
     assert written.startswith("(c) at ")
     assert "replay(Plan(seed=11" in written
@@ -99,7 +104,7 @@ def test_a_bug_is_found_made_small_and_written_down(tmp_path: Path) -> None:
         replay(plan_of(small))
     out = io.StringIO()
     assert run_one(campaign, out) == 1
-    assert "make sim SEED=11" in out.getvalue()
+    assert again in out.getvalue()
 
 
 def test_two_processes_find_what_one_does() -> None:
@@ -129,6 +134,11 @@ def test_what_a_campaign_tells(tmp_path: Path) -> None:
     assert not (tmp_path / "found").exists()
 
 
+def test_one_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--fingerprints", "--seed", "3", "--seconds", "0.5"]) == 0
+    assert capsys.readouterr().out == f"3 {play(draw(3, 0.5)).fingerprint}\n"
+
+
 def test_one_seed_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--seed", "3", "--seconds", "0.5"]) == 0
     shown = capsys.readouterr().out
@@ -143,3 +153,28 @@ def test_a_long_campaign_that_never_came_to_a_rare_state_fails() -> None:
         summary.happened["parked"] = 0
     assert short.missing() == []
     assert long.missing() == ["parked"]
+
+
+def test_a_seed_that_hangs_is_named_and_the_others_are_played(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    locate = Home.locate
+    hangs = True
+
+    def turns_in_a_circle(self: Home, name: bytes) -> tuple[bytes, tuple[NodeId, ...]]:
+        while hangs:
+            with suppress(Exception):
+                len(name)
+        return locate(self, name)
+
+    monkeypatch.setattr(Home, "locate", turns_in_a_circle)
+    out = io.StringIO()
+    campaign = Campaign(first=1, seeds=1, seconds=0.5, limit_seconds=0.3)
+    assert run_campaign(campaign, out) == 1
+    assert "seed 1 fails" in out.getvalue()
+    assert "(hung)" in out.getvalue()
+    assert "turns_in_a_circle" in out.getvalue()
+    hangs = False
+    summary = play_some(replace(campaign, limit_seconds=60.0), range(1, 3))
+    assert summary.failed == {}
+    assert summary.seeds == 2

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     campaign = Campaign(
         first=options.first if options.seed is None else options.seed,
-        seeds=options.seeds,
+        seeds=options.seeds if options.seed is None else 1,
         jobs=options.jobs,
         seconds=options.seconds,
         operations_per_second=options.rate,

@@ -26,6 +26,8 @@ class Family:
         damages: it leaves rows that cannot be read.
         loses_unsynced: it destroys what no fsync has made durable.
         needs_reopening: a store that it met takes no writes before it is opened again.
+        repeats: a frame may come twice, and so a request.
+        wrong_clocks: stamps may be of the future, as far as a clock may be wrong.
         while_growing: only for rings that begin with one member.
         period_seconds: between two strikes of the usual strength.
         strength: 1.0 is usual.
@@ -37,6 +39,8 @@ class Family:
     damages: ClassVar[bool] = False
     loses_unsynced: ClassVar[bool] = False
     needs_reopening: ClassVar[bool] = False
+    repeats: ClassVar[bool] = False
+    wrong_clocks: ClassVar[bool] = False
     while_growing: ClassVar[bool] = False
     period_seconds: ClassVar[float] = 2.0
 

@@ -15,6 +15,7 @@ class ClockOffset(Family):
     """Clocks are wrong from the beginning, most by little, some by much."""
 
     name = "clock offset"
+    wrong_clocks = True
 
     def begin(self) -> None:
         """Set each wrong."""
@@ -28,6 +29,7 @@ class ClockDrift(Family):
     """Clocks run fast or slow, the monotonic ones too."""
 
     name = "clock drift"
+    wrong_clocks = True
 
     def begin(self) -> None:
         """Each at its own pace."""
@@ -46,6 +48,7 @@ class ClockJump(Family):
     """Somebody sets a clock, forward or back."""
 
     name = "clock jump"
+    wrong_clocks = True
 
     def strike(self) -> bool:
         """One jump."""
@@ -61,6 +64,7 @@ class ClockFreeze(Family):
     """A wall clock stands still."""
 
     name = "clock freeze"
+    wrong_clocks = True
 
     def strike(self) -> bool:
         """Stop one for a while."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dynamokv.testing.campaign.family import Family
+from dynamokv.testing.campaign.looking import disk_of
 from dynamokv.testing.disk import SimulatedDisk, flip_any
 from dynamokv.testing.disk_faults import Fault, Operation
 from dynamokv.testing.disk_loss import USUAL_LOSSES, Kill, Loss, Scatter
@@ -17,16 +18,14 @@ if TYPE_CHECKING:
     from dynamokv.testing.campaign.world import World
 
 
+AGAIN_SHARE: Final = 0.25
+"""Of the power cuts, so many are followed by another one, while the store is opened again."""
+
+
 def any_loss(random: Random) -> Loss:
     """What a power cut leaves."""
     cuts = [loss for loss in USUAL_LOSSES if not isinstance(loss, Kill)]
     return random.choice([*cuts, Scatter(random.randrange(1 << 30))])
-
-
-def disk_of(machine: Machine) -> SimulatedDisk:
-    """Its disk of files."""
-    assert isinstance(machine.disk, SimulatedDisk)
-    return machine.disk
 
 
 class SlowDisk(Family):
@@ -151,6 +150,8 @@ class PowerCut(Family):
         if process is None:
             return False
         self.world.power_cut(process, any_loss(self.random))
+        if self.random.random() < AGAIN_SHARE:
+            self.world.arm(process.machine, self.random, any_loss(self.random))
         return True
 
 
@@ -166,6 +167,8 @@ class PowerCutEverywhere(Family):
         members = self.world.members()
         for process in members:
             self.world.power_cut(process, any_loss(self.random))
+            if self.random.random() < AGAIN_SHARE:
+                self.world.arm(process.machine, self.random, any_loss(self.random))
         return bool(members)
 
 
@@ -200,7 +203,8 @@ class CrashInApply(Family):
 
 
 class BitRot(Family):
-    """Bits turn round in files at rest, while their machine is down."""
+    """Bits turn round in files at rest, while their machine is down: after a kill, or after a clean
+    stop, where its member has no other reason to expect that something is gone."""
 
     name = "bit rot"
     lossy = True
@@ -212,7 +216,8 @@ class BitRot(Family):
         process = self.world.pick(self.random)
         if process is None or process.machine in self.world.lent:
             return False
-        self.world.kill(process)
+        end = self.random.choice((self.world.kill, self.world.stop))
+        end(process)
         disk = disk_of(process.machine)
         if not any(disk.contents().values()):
             return False

@@ -39,6 +39,7 @@ class Duplication(_Share):
     """Frames arrive twice."""
 
     name = "duplication"
+    repeats = True
     share = 0.03
 
     def _chance(self) -> Chance:
@@ -112,15 +113,7 @@ class Partition(Family):
             return False
         network = self.world.network
         network.partition(*sides)
-
-        def mend() -> None:
-            for one in sides[0]:
-                for other in sides[1]:
-                    network.cuts.pop((one, other), None)
-                    network.cuts.pop((other, one), None)
-            network.review()
-
-        self.world.during_chaos(self._some_seconds(), mend)
+        self.world.during_chaos(self._some_seconds(), lambda: network.reunite(*sides))
         return True
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from dynamokv.limits import FOUND_GRACE_SECONDS
 from dynamokv.testing.campaign.family import Family
+from dynamokv.testing.campaign.faults_disk import AGAIN_SHARE
+from dynamokv.testing.disk_loss import Kill as NothingLost
 
 if TYPE_CHECKING:
     from dynamokv.testing.campaign.world import World
@@ -16,7 +18,7 @@ LOST_MAX: Final = 2
 
 
 class Kill(Family):
-    """A process ends, and is started again."""
+    """A process ends, and is started again; sometimes it ends in the middle of that, too."""
 
     name = "kill"
 
@@ -26,6 +28,8 @@ class Kill(Family):
         if process is None:
             return False
         self.world.kill(process)
+        if self.random.random() < AGAIN_SHARE:
+            self.world.arm(process.machine, self.random, NothingLost())
         return True
 
 

@@ -21,6 +21,8 @@ class Rule(Enum):
     """After healing all replicas of a key are equal, and reads find nothing to repair."""
     LIVENESS = "liveness"
     """After healing everything works again; every request has one answer, in time."""
+    HUNG = "hung"
+    """A run is over in a reasonable time."""
     CRASH = "crash"
     """No exception leaves a core, an engine or a runtime."""
 

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from dynamokv.causality.versions import Context, Dot, Version, covers
 from dynamokv.testing.campaign.findings import Finding, Rule
 from dynamokv.types import Actor, Consistency
 from dynamokv.wire import record as records
 from dynamokv.wire.context import DOT_BYTES, SEAL_BYTES, own_dot, token_of
+from dynamokv.wire.keys import ROW_PREFIX_BYTES
 from dynamokv.wire.messages import GetDone, PutDone, PutRequest
 
 _TOKEN_HEAD = 1 + SEAL_BYTES
@@ -76,6 +77,7 @@ class KeyHistory:
         quorum: what every quorum read that starts now has to know.
         shown: writes that some read knew of.
         everywhere: what a read of any one replica has to know, in the ring of ``settled_epoch``.
+        handed: contexts that some user was given, as they are.
     """
 
     def __init__(self) -> None:
@@ -87,6 +89,7 @@ class KeyHistory:
         self.quorum = 0
         self.everywhere = 0
         self.settled_epoch = 0
+        self.handed: dict[bytes, None] = {}
         self._lines: dict[Actor, _Line] = {}
         self._given: dict[bytes, int] = {}
 
@@ -187,7 +190,8 @@ class Asked(NamedTuple):
 
 class Mint(NamedTuple):
     """What a coordinator did at a write, for the checkers: the state that it held, and the one
-    that it made of it. ``entitled``: the writes that it, or its client, had really seen."""
+    that it made of it. ``entitled``: the writes that it, or its client, had really seen;
+    ``ttl_ms``: how long the client wants it to be kept, 0 for ever."""
 
     key: bytes
     history: KeyHistory
@@ -195,17 +199,30 @@ class Mint(NamedTuple):
     entitled: int
     claimed: int
     after: Seen
+    ttl_ms: int
 
 
 class Acknowledged(NamedTuple):
     """One row of a write that its user was told of. ``minted``: the write that the answer names;
-    ``known``: all that is told to be at its level with it."""
+    ``known``: all that is told to be at its level with it; ``copies``: what those have that the
+    answer names as replicas, and that run, by their names."""
 
     asked: Asked
     history: KeyHistory
     minted: Minted | None
     known: int
     done: PutDone
+    copies: list[tuple[str, bytes | None]]
+
+
+class Refused(NamedTuple):
+    """One row of a write of which its user was told that it was not made. ``context``: because of
+    the context that came with it."""
+
+    asked: Asked
+    history: KeyHistory
+    reason: str
+    context: bool
 
 
 class Read(NamedTuple):
@@ -219,40 +236,30 @@ class Read(NamedTuple):
     epoch: int
 
 
-class Checker(Protocol):
-    """What hears of everything. ``Silent`` has the methods that do nothing."""
-
-    def on_mint(self, mint: Mint) -> None:
-        """A coordinator made a write."""
-
-    def on_acknowledged(self, told: Acknowledged) -> None:
-        """A user was told that a write is done."""
-
-    def on_read(self, read: Read, history: KeyHistory, seen: Seen, done: GetDone) -> None:
-        """A user got an answer."""
-
-    def at_the_end(self, key: bytes, history: KeyHistory, copies: list[bytes | None]) -> None:
-        """All replicas of a row, when everything has healed and was repaired."""
-
-
-class Silent:
-    """A checker that finds nothing; the others say what they look at."""
+class Checker:
+    """What hears of everything, and finds nothing: each kind says what it looks at."""
 
     def __init__(self, report: Callable[[Rule, bytes, str], None], *, durable: bool) -> None:
         self.report = report
         self.durable = durable
 
     def on_mint(self, mint: Mint) -> None:
-        """Nothing."""
+        """A coordinator made a write."""
+
+    def on_answer(self, rows: list[bytes], done: PutDone | GetDone) -> None:
+        """A user got an answer for these rows; of each of them it is told next."""
 
     def on_acknowledged(self, told: Acknowledged) -> None:
-        """Nothing."""
+        """A user was told that a write is done."""
+
+    def on_refused(self, refused: Refused) -> None:
+        """A user was told that a write was not made."""
 
     def on_read(self, read: Read, history: KeyHistory, seen: Seen, done: GetDone) -> None:
-        """Nothing."""
+        """A user got an answer."""
 
     def at_the_end(self, key: bytes, history: KeyHistory, copies: list[bytes | None]) -> None:
-        """Nothing."""
+        """All replicas of a row, when everything has healed and was repaired."""
 
 
 class History:
@@ -289,7 +296,8 @@ class History:
         self.mints += 1
         history = self.of(key)
         state = records.decode(record)
-        token = request.contexts[request.names.index(key[3:])] if request.contexts else b""
+        position = request.names.index(key[ROW_PREFIX_BYTES:])
+        token = request.contexts[position] if request.contexts else b""
         here = records.context_of(held) if held else {}
         told = history.told_by(token) if token else here
         new = [v for v in state.versions if not covers(here, v.dot) and not covers(told, v.dot)]
@@ -304,12 +312,33 @@ class History:
         if minted is None:
             self.report(Rule.ERASURE, key, f"a write without a name of its own, among {new}")
             return
-        mint = Mint(key, history, minted, entitled, claimed, history.seen(record))
+        after = history.seen(record)
+        mint = Mint(key, history, minted, entitled, claimed, after, request.ttl_ms)
         for checker in self.checkers:
             checker.on_mint(mint)
 
-    def acknowledged(self, asked: Asked, done: PutDone, position: int, *, settled: bool) -> None:
-        """A user got this answer for one row of a put; ``settled``: no member is being filled."""
+    def answered(self, rows: list[bytes], done: PutDone | GetDone) -> None:
+        """A user got an answer for these rows."""
+        for checker in self.checkers:
+            checker.on_answer(rows, done)
+
+    def refused(self, asked: Asked, reason: str, *, context: bool = False) -> None:
+        """A user was told that one row of a put was not written."""
+        refused = Refused(asked, self.of(asked.key), reason, context)
+        for checker in self.checkers:
+            checker.on_refused(refused)
+
+    def acknowledged(
+        self,
+        asked: Asked,
+        done: PutDone,
+        position: int,
+        copies: list[tuple[str, bytes | None]],
+        *,
+        settled: bool,
+    ) -> None:
+        """A user got this answer for one row of a put; ``copies``: what the replicas have that it
+        names; ``settled``: no member is being filled."""
         self.writes += 1
         history, token = self.of(asked.key), done.contexts[position]
         minted = history.named_by(token)
@@ -318,7 +347,7 @@ class History:
             history.give(token, minted.saw | minted.bit)
             known = history.known_by(token) | minted.bit
             history.acknowledged |= minted.bit
-        told = Acknowledged(asked, history, minted, known, done)
+        told = Acknowledged(asked, history, minted, known, done, copies)
         for checker in self.checkers:
             checker.on_acknowledged(told)
         if asked.level in (Consistency.QUORUM, Consistency.ALL):

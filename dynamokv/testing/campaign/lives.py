@@ -10,11 +10,13 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Final
 
 from dynamokv.errors import CorruptionError, StorageError
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.testing.campaign.findings import Rule
+from dynamokv.testing.campaign.looking import disk_of
 from dynamokv.testing.campaign.places import Places
 from dynamokv.testing.campaign.plan import Plan
 from dynamokv.testing.campaign.workload import Workload
@@ -30,6 +32,9 @@ DOWN_SECONDS: Final = (0.01, 0.1, 0.5, 2.0)
 
 CLONE_SECONDS: Final = 4.0
 
+OPENING_CALLS: Final = 40
+"""To a disk, until a store is open: about so many."""
+
 
 class Lives(Places):
     """Beginnings and ends.
@@ -39,6 +44,8 @@ class Lives(Places):
         lives: all members there ever were.
         copies: of directories, for those whose own is lost.
         ids: of members, by their machines.
+        twins: processes on copies of directories.
+        armed: disks one of whose next calls is the last.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -47,6 +54,8 @@ class Lives(Places):
         self.lives: list[Process] = []
         self.copies: dict[Machine, SimulatedDisk | MemoryDisk] = {}
         self.ids: dict[Machine, NodeId] = {}
+        self.twins: list[Process] = []
+        self.armed: list[SimulatedDisk] = []
         self._resumed: dict[Process, int] = {}
         self.workload = Workload(self, self.history)
 
@@ -69,7 +78,7 @@ class Lives(Places):
         if self.plan.durable and isinstance(engine, LSMEngine) and engine.files_damaged:
             text = f"{machine.name} finds damage in its store, which nobody did"
             self.history.report(Rule.LIVENESS, b"", text)
-        if process.committer is not None and getattr(process.engine, "forgot", False):
+        if engine.forgot:
             self.happened["opened with less than there was"] += 1
         return process
 
@@ -98,6 +107,19 @@ class Lives(Places):
     def power_cut(self, process: Process, loss: Loss) -> None:
         """Its machine has no power for a moment."""
         self.cluster.power_cut(process, loss)
+
+    def arm(self, machine: Machine, random: Random, loss: Loss) -> None:
+        """Whoever starts here next mostly ends while it opens its store, or soon after."""
+        disk = disk_of(machine)
+        machine.crash_at_call(random.randint(1, OPENING_CALLS), loss, random.choice((0.0, 0.5)))
+        self.armed.append(disk)
+
+    def disarm(self) -> None:
+        """Nobody ends so any more."""
+        for disk in self.armed:
+            if not disk.crashed:
+                disk.crash_at = None
+        self.armed.clear()
 
     def stop(self, process: Process) -> None:
         """As it should be."""
@@ -151,6 +173,7 @@ class Lives(Places):
         except StorageError:
             return False
         self.lives.append(twin)
+        self.twins.append(twin)
         self.after(CLONE_SECONDS, lambda: self._end_clone(twin))
         return True
 

@@ -5,6 +5,7 @@ Knows: processes, a terminal, files. Must not know: what a run does.
 Rules:
     - A seed is played in one process from beginning to end, so its outcome depends on nothing else.
     - Processes are spawned, not forked: they begin as a new interpreter does.
+    - A seed that takes too long in real time fails, and the campaign goes on.
     - A failing seed is told with what plays it again, made small, and its trace is written down.
 """
 
@@ -19,13 +20,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, TextIO
 
-from dynamokv.testing.campaign.findings import Finding
+from dynamokv.testing.campaign.findings import Finding, Rule
 from dynamokv.testing.campaign.plan import OPERATIONS_PER_SECOND, SECONDS, Plan, draw
 from dynamokv.testing.campaign.rare import STATES
-from dynamokv.testing.campaign.run import play
 from dynamokv.testing.campaign.shrink import shrink
 from dynamokv.testing.campaign.summary import Summary
 from dynamokv.testing.campaign.trace import trace_of
+from dynamokv.testing.campaign.watchdog import play_within
 
 CHUNK_SEEDS: Final = 10
 """Played by one process before it reports."""
@@ -43,6 +44,7 @@ class Campaign:
     Attributes:
         jobs: processes.
         folder: for the traces of what failed.
+        limit_seconds: of real time, for one seed.
     """
 
     first: int = 0
@@ -51,6 +53,7 @@ class Campaign:
     seconds: float = SECONDS
     operations_per_second: float = OPERATIONS_PER_SECOND
     folder: Path = Path("sim-findings")
+    limit_seconds: float = 120.0
 
     def plan(self, seed: int) -> Plan:
         """Of one of its seeds."""
@@ -67,7 +70,7 @@ def play_some(campaign: Campaign, seeds: range) -> Summary:
     summary = Summary()
     for seed in seeds:
         began = time.perf_counter()
-        outcome = play(campaign.plan(seed))
+        outcome = play_within(campaign.plan(seed), campaign.limit_seconds)
         summary.add(outcome, time.perf_counter() - began)
     return summary
 
@@ -112,7 +115,7 @@ def run_campaign(campaign: Campaign, out: TextIO) -> int:
     failed = sorted(summary.failed)
     out.write(f"findings              {len(failed)} failing seeds\n")
     for number, seed in enumerate(failed):
-        explain(campaign, seed, out, small=number < SHRUNK_MAX)
+        explain(campaign, seed, summary.failed[seed], out, small=number < SHRUNK_MAX)
     return 1 if failed or summary.missing() else 0
 
 
@@ -121,7 +124,7 @@ def run_one(campaign: Campaign, out: TextIO) -> int:
     quietly()
     plan = campaign.plan(campaign.first)
     began = time.perf_counter()
-    outcome = play(plan)
+    outcome = play_within(plan, campaign.limit_seconds)
     summary = Summary()
     summary.add(outcome, time.perf_counter() - began)
     out.write(f"{plan}\n")
@@ -131,25 +134,40 @@ def run_one(campaign: Campaign, out: TextIO) -> int:
     if not outcome.findings:
         out.write("findings              none\n")
         return 0
-    explain(campaign, plan.seed, out, small=True)
+    explain(campaign, plan.seed, outcome.findings, out, small=True)
     return 1
 
 
-def explain(campaign: Campaign, seed: int, out: TextIO, *, small: bool) -> None:
+def explain(
+    campaign: Campaign, seed: int, findings: list[Finding], out: TextIO, *, small: bool
+) -> None:
     """What a failing seed broke, how to play it again, and, made small, what happened in it."""
-    plan = campaign.plan(seed)
-    findings = play(plan).findings
-    out.write(f"\nseed {seed} fails; again: make sim SEED={seed}\n")
+    out.write(f"\nseed {seed} fails; again: {_again(campaign, seed)}\n")
     for finding in findings[:3]:
         out.write(f"    {finding}\n")
-    if not small or not findings:
+    if not small or findings[0].rule is Rule.HUNG:
         return
-    plan = shrink(plan, findings[0], lambda candidate: play(candidate).findings)
+    out.flush()  # what follows takes as long as a hundred seeds
+
+    def broken_by(candidate: Plan) -> list[Finding]:
+        return play_within(candidate, campaign.limit_seconds).findings
+
+    plan = shrink(campaign.plan(seed), findings[0], broken_by)
     lines, findings = trace_of(plan)
     campaign.folder.mkdir(parents=True, exist_ok=True)
     path = campaign.folder / f"seed-{seed}.txt"
     path.write_text("\n".join([*_head(plan, findings), "", *lines, ""]), "utf-8")
     out.write(f"    made small: {plan}\n    its trace: {path}\n")
+
+
+def _again(campaign: Campaign, seed: int) -> str:
+    """A command. How long and how much is asked makes another run of a seed."""
+    if (campaign.seconds, campaign.operations_per_second) == (SECONDS, OPERATIONS_PER_SECOND):
+        return f"make sim SEED={seed}"
+    return (
+        f"python -m dynamokv.testing.campaign --seed {seed} --seconds {campaign.seconds:g} "
+        f"--rate {campaign.operations_per_second:g}"
+    )
 
 
 def _head(plan: Plan, findings: list[Finding]) -> list[str]:

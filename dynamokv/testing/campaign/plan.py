@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from dynamokv.limits import KiB
 from dynamokv.storage.lsm.options import Compaction, Compression, LSMOptions
+from dynamokv.testing.campaign.family import Family
 from dynamokv.testing.campaign.faults import FAMILIES
 from dynamokv.types import Durability
 
@@ -68,12 +69,16 @@ class Plan:
     families: tuple[tuple[str, float], ...] = ()
 
     @property
+    def kinds(self) -> list[type[Family]]:
+        """What goes wrong, as classes."""
+        return [FAMILIES[name] for name, _ in self.families]
+
+    @property
     def durable(self) -> bool:
         """Whether what is acknowledged survives all that this plan does."""
-        names = {name for name, _ in self.families}
-        if any(FAMILIES[name].lossy for name in names):
+        if any(kind.lossy for kind in self.kinds):
             return False
-        cut = any(FAMILIES[name].loses_unsynced for name in names)
+        cut = any(kind.loses_unsynced for kind in self.kinds)
         return self.durability is Durability.FSYNC or not cut
 
     def __str__(self) -> str:

@@ -69,8 +69,7 @@ class Rare:
 
     def __init__(self, happened: Counter[str]) -> None:
         self.happened = happened
-        self._unwritable: dict[Process, None] = {}
-        self._epochs: dict[str, tuple[int, bytes | None]] = {}
+        self._unwritable: set[Process] = set()
 
     def watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
         """One step."""
@@ -80,10 +79,10 @@ class Rare:
             self._received(process, event)  # type: ignore[arg-type]
         elif kind is e.WriteFailed:
             happened["refused by a disk"] += 1
-            self._unwritable[process] = None
-        elif kind is e.IdentityStored and self._unwritable and process.home.writable:
-            if self._unwritable.pop(process, 0) is None:
-                happened["writable again"] += 1
+            self._unwritable.add(process)
+        elif kind is e.IdentityStored and process in self._unwritable and process.home.writable:
+            self._unwritable.remove(process)
+            happened["writable again"] += 1
         elif kind is e.PageStored and event.next is None:  # type: ignore[union-attr]
             happened["page refused"] += 1
         elif kind is e.Stop:
@@ -127,7 +126,7 @@ class Rare:
         message = reply.message
         if type(message) is m.GetDone:
             for record in message.records:
-                if record and record[3] > 1:
+                if record:
                     versions = records.decode(record).versions
                     self.happened["many siblings"] += len(versions) >= 4
                     deleted = sum(version.tombstone for version in versions)

@@ -3,9 +3,9 @@ must be right.
 
 Knows: the order of things, and what liveness means. What must hold meanwhile is the checkers'.
 
-Liveness, after healing: within a bound every member is ready, every request is over, every key can
-be read at ALL, its replicas are equal, and another round of reads repairs nothing; and no core
-remembers any request.
+Liveness, after healing: within a bound every member is ready, every request is over, everybody is
+served, with one member away, too; every key can be read at ALL, its replicas are equal, and another
+round of reads repairs nothing; and no core remembers any request, nor chatters on.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dynamokv.protocol import effects as e
 from dynamokv.protocol.client import ClientNode
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.protocol.node import Node
+from dynamokv.testing.campaign.calm import AWAY_SECONDS, PACE_SECONDS, Calm
 from dynamokv.testing.campaign.checkers import all_checkers
-from dynamokv.testing.campaign.faults import FAMILIES
 from dynamokv.testing.campaign.faults_clock import WRONG_MS_MAX
-from dynamokv.testing.campaign.faults_disk import disk_of
 from dynamokv.testing.campaign.findings import Finding, Rule
+from dynamokv.testing.campaign.looking import held
 from dynamokv.testing.campaign.plan import Plan
 from dynamokv.testing.campaign.rare import Rare
 from dynamokv.testing.campaign.world import World
@@ -42,8 +42,6 @@ SLICE_SECONDS = 0.25
 
 READY_SECONDS = 60.0
 REPAIR_SECONDS = 5.0
-PACE_SECONDS = 0.05
-"""Between the last reads: slow enough for any limit, so that none has a reason to fail."""
 
 
 @dataclass(slots=True)
@@ -87,18 +85,6 @@ def replay(plan: Plan) -> None:
     assert not outcome.findings, "\n".join(map(str, outcome.findings))
 
 
-def _held(process: Process, key: bytes) -> bytes | None:
-    """What a coordinator holds; faults of its disk are for its own reads, not for this one."""
-    disk = disk_of(process.machine)
-    faults, disk.faults = disk.faults, []
-    try:
-        return process.home.reader.newest(key)
-    except StorageError:
-        return None
-    finally:
-        disk.faults = faults
-
-
 class _Run:
     """One world from beginning to end."""
 
@@ -106,7 +92,7 @@ class _Run:
         self.world = world
         self.history = history = world.history
         plan = world.plan
-        repeats = any(name == "duplication" for name, _ in plan.families)
+        repeats = any(kind.repeats for kind in plan.kinds)
         history.checkers = all_checkers(history.report, durable=plan.durable, repeats=repeats)
         world.cluster.watchers += [self._watch, Rare(world.happened).watch]
 
@@ -118,7 +104,7 @@ class _Run:
                 request = event.message
                 assert type(request) is m.PutRequest
                 for key, record in effect.rows:
-                    self.history.minted(request, key, record, _held(process, key))
+                    self.history.minted(request, key, record, held(process, key))
 
     def play(self) -> None:
         try:
@@ -169,8 +155,17 @@ class _Run:
         if not self._all_ready():
             return
         self._calm_down()
+        for member in world.members():
+            if not member.home.writable:
+                self._report(Rule.LIVENESS, f"{member.name} still takes no writes")
         for text in world.workload.still_open():
             self._report(Rule.LIVENESS, text)
+        calm = Calm(world, self._unserved)
+        calm.everybody_is_served()
+        if calm.without_one():
+            if not self._all_ready():
+                return
+            world.cluster.run(AWAY_SECONDS)  # until everybody has noticed
         self._read_everything()
         world.cluster.run(REPAIR_SECONDS)
         for name in world.workload.touched:
@@ -183,6 +178,9 @@ class _Run:
         if self._repairs() != before:
             self._report(Rule.CONVERGENCE, "reads still find something to repair")
         self._nothing_left()
+        frames, frames_max = calm.frames_of_a_second()
+        if frames > frames_max:
+            self._report(Rule.LIVENESS, f"{frames} frames in a second in which nobody asks")
 
     def _all_ready(self) -> bool:
         world = self.world
@@ -199,8 +197,7 @@ class _Run:
 
     def _calm_down(self) -> None:
         """Until every request is over, and every stamp is in the past for everybody."""
-        names = {name for name, _ in self.world.plan.families}
-        wrong = any(name.startswith("clock") for name in names)
+        wrong = any(kind.wrong_clocks for kind in self.world.plan.kinds)
         stamps_ms = WRONG_MS_MAX + CLOCK_DRIFT_MAX_MS if wrong else 0
         self.world.cluster.run((stamps_ms + self.world.plan.budget_ms) / 1_000 + 1.5)
 
@@ -229,6 +226,11 @@ class _Run:
         request = m.GetRequest(0, 0, budget_ms, Consistency.ALL, True, [name])
         self.world.workload.ask(user, request, done)
 
+    def _unserved(self, name: bytes, text: str) -> None:
+        row, owners = self.world.owners_of(name)
+        if not self._is_damaged(row, owners):
+            self._report(Rule.LIVENESS, text, row)
+
     def _is_damaged(self, row: bytes, owners: list[Process]) -> bool:
         """Whether somebody cannot read its copy. It stays so: nothing refills a store yet."""
         try:
@@ -236,7 +238,7 @@ class _Run:
                 owner.engine.get(row)
         except StorageError:
             self.world.happened["rows left damaged"] += 1
-            return any(FAMILIES[name].damages for name, _ in self.world.plan.families)
+            return any(kind.damages for kind in self.world.plan.kinds)
         return False
 
     def _repairs(self) -> int:

@@ -19,13 +19,15 @@ ATTEMPTS_MAX: Final = 120
 
 Change: TypeAlias = Callable[[Plan], Plan]
 
-_PLAIN: Final = Plan(seed=0)
+_PLAIN: Final = Plan(seed=0, clients=0, hot_keys=1, cold_keys=0)
+"""As by default, or less where less is easier to read."""
+
 _RESET: Final = tuple(
     each.name
     for each in fields(Plan)
     if each.name not in {"seed", "families", "seconds", "operations_per_second", "durability"}
 )
-"""What may become as it is by default. ``durability`` decides which rules hold, and stays."""
+"""What may become plain. ``durability`` decides which rules hold, and stays."""
 
 
 def shrink(
@@ -66,8 +68,6 @@ def _changes(plan: Plan, first: Finding) -> Iterator[Change]:
         yield partial(_without, gone=[name])
     for name in _RESET:
         yield partial(_with, **{name: getattr(_PLAIN, name)})
-    yield partial(_with, hot_keys=1, cold_keys=0)
-    yield partial(_with, clients=0)
 
 
 def _with(plan: Plan, **changes: Any) -> Plan:

@@ -36,17 +36,20 @@ class Summary:
     def add(self, outcome: Outcome, real_seconds: float) -> None:
         """One more run."""
         plan = outcome.plan
-        self.seeds += 1
-        self.durable += plan.durable
-        self.writes += outcome.writes
-        self.reads += outcome.reads
-        self.simulated_seconds += outcome.simulated_seconds
-        self.chaos_seconds += plan.seconds
-        self.real_seconds += real_seconds
-        self.struck.update(outcome.struck)
-        self.happened.update(outcome.happened)
-        if outcome.findings:
-            self.failed[plan.seed] = outcome.findings
+        self.merge(
+            Summary(
+                seeds=1,
+                durable=int(plan.durable),
+                writes=outcome.writes,
+                reads=outcome.reads,
+                simulated_seconds=outcome.simulated_seconds,
+                chaos_seconds=plan.seconds,
+                real_seconds=real_seconds,
+                struck=outcome.struck,
+                happened=outcome.happened,
+                failed={plan.seed: outcome.findings} if outcome.findings else {},
+            )
+        )
 
     def merge(self, other: Summary) -> None:
         """What somebody else has added up."""

@@ -9,11 +9,14 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from dynamokv.protocol.batch import group
 from dynamokv.testing.campaign.asking import Asking
 from dynamokv.testing.campaign.history import Asked, History, Read
+from dynamokv.testing.campaign.looking import stored
 from dynamokv.testing.simulation.process import Process
 from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
@@ -29,6 +32,10 @@ LEVELS: Final = (
     *[Consistency.ONE] * 2,
     *[Consistency.ALL] * 2,
 )
+COUNTED_SHARE: Final = 0.1
+"""Of the requests, so many ask for a number of replicas."""
+
+TTLS_MS: Final = (*[0] * 6, 1, 3_000, 86_400_000)
 PUT_SHARE: Final = 0.5
 DELETE_SHARE: Final = 0.15
 BLIND_SHARE: Final = 0.35
@@ -37,6 +44,8 @@ BATCH_MAX: Final = 6
 HOT_SHARE: Final = 0.7
 WRONG_AT: Final = 6
 """So far from the end of a context is a byte whose bits are worth minutes."""
+
+NOTHING_DONE: Final = (m.FailedCode.UNAVAILABLE, m.FailedCode.OVERLOADED)
 
 TOKENS_MAX: Final = 6
 """Contexts of one key that a user remembers."""
@@ -57,6 +66,7 @@ class Workload(Asking):
         self.touched: dict[bytes, None] = {}
         self._tokens: dict[tuple[str, bytes], list[bytes]] = {}
         self._values = 0
+        self._extras = Random(f"{plan.seed} workload extras")
 
     def begin(self) -> None:
         """Ask, from now until the chaos ends."""
@@ -98,12 +108,20 @@ class Workload(Asking):
     # --- asking -----------------------------------------------------------------------------------
 
     def _one(self, user: Process, name: bytes) -> None:
-        level = self.random.choice(LEVELS)
+        level = self._level()
         names = self._batch(user, name) if self._chance(BATCH_SHARE) else [name]
         if self._chance(PUT_SHARE):
             self._put(user, names, level)
         else:
-            self._get(user, names, level)
+            self.read(user, names, level)
+
+    def _level(self) -> int:
+        """A named one, or a number of replicas."""
+        named = self.random.choice(LEVELS)
+        plan = self.world.plan
+        if self._extras.random() < COUNTED_SHARE:
+            return self._extras.randint(1, min(plan.n, plan.members))
+        return named
 
     def _batch(self, user: Process, name: bytes) -> list[bytes]:
         """Some names that share their owners, this one first."""
@@ -114,31 +132,57 @@ class Workload(Asking):
     def _put(self, user: Process, names: list[bytes], level: int) -> None:
         delete = self._chance(DELETE_SHARE)
         tokens = [self._token(user, name) for name in names]
-        values = [b"" if delete else self._value() for _ in names]
+        values = [b"" if delete else self.value() for _ in names]
+        self.write(user, names, values, tokens, level)
+
+    def write(
+        self,
+        user: Process,
+        names: list[bytes],
+        values: list[bytes],
+        tokens: list[bytes],
+        level: int,
+        then: Callable[[Message], None] = lambda _: None,
+    ) -> None:
+        """Write these, or delete them where the values are empty; ``then`` hears the answer."""
+        delete = not values[0]
         rows = [user.home.locate(name)[0] for name in names]
         asked = [
             Asked(row, value, delete, token, level)
             for row, value, token in zip(rows, values, tokens, strict=True)
         ]
         contexts = tokens if any(tokens) else []
+        ttl_ms = 0 if delete else self._extras.choice(TTLS_MS)
         request = m.PutRequest(
-            0, 0, self.world.plan.budget_ms, level, True, delete, 0, names, values, contexts
+            0, 0, self.world.plan.budget_ms, level, True, delete, ttl_ms, names, values, contexts
         )
         self.touched.update(dict.fromkeys(names))
 
         def done(reply: Message) -> None:
             if type(reply) is m.PutDone:
                 self._on_put(user, names, asked, reply)
+            elif type(reply) is m.Failed and reply.code in NOTHING_DONE:
+                for one in asked:
+                    self.history.refused(one, m.FailedCode(reply.code).name)
+            then(reply)
 
         self.ask(user, request, done)
 
-    def _get(self, user: Process, names: list[bytes], level: int) -> None:
+    def read(
+        self,
+        user: Process,
+        names: list[bytes],
+        level: int,
+        then: Callable[[Message], None] = lambda _: None,
+    ) -> None:
+        """Read these; ``then`` hears the answer."""
         reads = [self.history.read_begins(user.home.locate(name)[0], level) for name in names]
         request = m.GetRequest(0, 0, self.world.plan.budget_ms, level, True, names)
 
         def done(reply: Message) -> None:
             if type(reply) is m.GetDone:
                 self._on_get(user, names, reads, reply)
+            then(reply)
 
         self.ask(user, request, done)
 
@@ -167,7 +211,7 @@ class Workload(Asking):
         # The last time that it names becomes one of the future.
         return token[:-WRONG_AT] + bytes((token[-WRONG_AT] ^ 1,)) + token[1 - WRONG_AT :]
 
-    def _value(self) -> bytes:
+    def value(self) -> bytes:
         """Like no other."""
         self._values += 1
         value = b"v%d" % self._values
@@ -178,27 +222,42 @@ class Workload(Asking):
     def _on_put(
         self, user: Process, names: list[bytes], asked: list[Asked], done: m.PutDone
     ) -> None:
+        self.history.answered([one.key for one in asked], done)
         settled = self.world.is_settled()
         for at, (name, one) in enumerate(zip(names, asked, strict=True)):
             error = done.errors[at] if done.errors else 0
             if error:
-                self.happened[m.PutError(error).name] += 1
+                reason = m.PutError(error)
+                self.happened[reason.name] += 1
+                self.history.refused(one, reason.name, context=reason is m.PutError.CONTEXT)
                 continue
-            self.history.acknowledged(one, done, at, settled=settled)
-            self._remember(user, name, done.contexts[at])
+            copies = _copies(self.world, one.key, done)
+            self.history.acknowledged(one, done, at, copies, settled=settled)
+            self._remember(user, name, one.key, done.contexts[at])
 
     def _on_get(
         self, user: Process, names: list[bytes], reads: list[Read], done: m.GetDone
     ) -> None:
-        # An answer that would be too large goes only as far as it goes.
+        # An answer that would be too large goes only as far as it goes; here none is.
+        self.history.answered([read.key for read in reads], done)
         answers = zip(names, reads, done.records, done.seals, strict=False)
         for name, read, record, seal in answers:
             self.history.read_ends(read, record, done)
-            self._remember(user, name, token_of(record, seal))
+            self._remember(user, name, read.key, token_of(record, seal))
 
-    def _remember(self, user: Process, name: bytes, token: bytes) -> None:
+    def _remember(self, user: Process, name: bytes, key: bytes, token: bytes) -> None:
+        self.history.of(key).handed[token] = None
         tokens = self._tokens.setdefault((user.name, name), [])
         tokens.append(token)
         if len(tokens) > TOKENS_MAX:
             # The first one stays: it is the stalest.
             del tokens[1]
+
+
+def _copies(world: Lives, key: bytes, done: m.PutDone) -> list[tuple[str, bytes | None]]:
+    """What those have that a receipt names, and that run."""
+    return [
+        (member.name, stored(member, key))
+        for member in world.members()
+        if member.home.node_id in done.replicas and member.machine not in world.lent
+    ]

@@ -112,13 +112,16 @@ class World(Lives):
             self.give_back(machine)
         for family in self.families:
             family.end()
+        self.disarm()
         self.network.heal()
         for process in list(self.cluster.running.values()):
             self.resume(process)
-            if process.name.startswith("copy"):
+            if process in self.twins:
                 self.kill(process)
         # A store that met an error of its disk takes writes again once it is opened anew.
         reopen = any(family.needs_reopening for family in self.families)
+        # A twin that found nobody at its place took it: the member asks for it when it starts.
+        reopen = reopen or any(twin.ready for twin in self.twins)
         reopen = self.random.random() < 0.5 or reopen
         for machine in self.machines:
             machine.clock.jump(-machine.clock.offset_ms)

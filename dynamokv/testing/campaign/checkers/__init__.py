@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dynamokv.testing.campaign.checkers.acknowledged import AcknowledgedStays
+from dynamokv.testing.campaign.checkers.answers import AnswersAreTrue, RefusedIsNotMade
 from dynamokv.testing.campaign.checkers.convergence import CopiesAreEqual
 from dynamokv.testing.campaign.checkers.deletes import ReplacedStaysAway
 from dynamokv.testing.campaign.checkers.erasure import OnlyTheSeenIsErased
@@ -19,10 +20,13 @@ def all_checkers(
 ) -> list[Checker]:
     """One of each. Not ``durable``: what was acknowledged may be lost, so that rule (a) and the
     reads of rule (c) are not held. ``repeats``: a request may come twice."""
-    checkers: list[Checker] = [] if repeats else [MadeOnce(report, durable=durable)]
+    checkers: list[Checker] = []
+    if not repeats:
+        checkers += [kind(report, durable=durable) for kind in (MadeOnce, RefusedIsNotMade)]
     return checkers + [
         kind(report, durable=durable)
         for kind in (
+            AnswersAreTrue,
             AcknowledgedStays,
             OnlyTheSeenIsErased,
             QuorumsMeet,

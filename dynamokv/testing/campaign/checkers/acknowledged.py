@@ -8,10 +8,10 @@ overwritten by one that had seen it is rule (b), which holds for all writes.
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import Acknowledged, KeyHistory, Silent
+from dynamokv.testing.campaign.history import Acknowledged, Checker, KeyHistory
 
 
-class AcknowledgedStays(Silent):
+class AcknowledgedStays(Checker):
     """An answer is for a real write, the one asked for; and in the end its replicas know it."""
 
     def on_acknowledged(self, told: Acknowledged) -> None:

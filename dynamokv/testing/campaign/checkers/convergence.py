@@ -7,11 +7,11 @@ repair is looked at by the run itself, which counts repairs.
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import KeyHistory, Silent
+from dynamokv.testing.campaign.history import Checker, KeyHistory
 from dynamokv.wire import record as records
 
 
-class CopiesAreEqual(Silent):
+class CopiesAreEqual(Checker):
     """Byte for byte, and with the same digest."""
 
     def at_the_end(self, key: bytes, history: KeyHistory, copies: list[bytes | None]) -> None:

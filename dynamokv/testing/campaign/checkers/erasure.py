@@ -7,11 +7,11 @@ replace. A context that covers a write says "I have seen it": it must be true, o
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import KeyHistory, Mint, Read, Seen, Silent
+from dynamokv.testing.campaign.history import Checker, KeyHistory, Mint, Read, Seen
 from dynamokv.wire.messages import GetDone
 
 
-class OnlyTheSeenIsErased(Silent):
+class OnlyTheSeenIsErased(Checker):
     """Held at every write, every read and for all replicas in the end."""
 
     def on_mint(self, mint: Mint) -> None:

@@ -7,10 +7,10 @@ repeats frames: the transport does not, and a coordinator relies on it.
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import Mint, Silent
+from dynamokv.testing.campaign.history import Checker, Mint
 
 
-class MadeOnce(Silent):
+class MadeOnce(Checker):
     """Held at every write but deletes, which look alike."""
 
     def on_mint(self, mint: Mint) -> None:

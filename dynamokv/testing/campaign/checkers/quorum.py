@@ -8,12 +8,12 @@ or ALL, ALL after anything, and any level after ALL in a ring that has not chang
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import Acknowledged, KeyHistory, Read, Seen, Silent
+from dynamokv.testing.campaign.history import Acknowledged, Checker, KeyHistory, Read, Seen
 from dynamokv.types import Consistency
 from dynamokv.wire.messages import GetDone
 
 
-class QuorumsMeet(Silent):
+class QuorumsMeet(Checker):
     """Held at every answer."""
 
     def on_acknowledged(self, told: Acknowledged) -> None:
