@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +26,8 @@ from dynamokv.testing.campaign.run import play, replay
 from dynamokv.testing.campaign.shrink import shrink
 from dynamokv.testing.campaign.summary import Summary
 from dynamokv.types import Durability, NodeId
+from tests.documents import ROOT
+from tests.waiting import until
 
 NAMES = {
     "Plan": Plan,
@@ -178,3 +184,17 @@ def test_a_seed_that_hangs_is_named_and_the_others_are_played(
     summary = play_some(replace(campaign, limit_seconds=60.0), range(1, 3))
     assert summary.failed == {}
     assert summary.seeds == 2
+
+
+def test_an_interrupt_ends_all_of_it() -> None:
+    command = [sys.executable, "-m", "dynamokv.testing.campaign", "--seeds", "5000", "--jobs", "2"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True, text=True
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    # The tracker of multiprocessing is the first of them.
+    until(lambda: len(children.read_text("ascii").split()) > 2, "its processes are there")
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, out
+    assert out.endswith("interrupted\n")

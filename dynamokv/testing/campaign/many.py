@@ -12,11 +12,14 @@ Rules:
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -94,11 +97,28 @@ def _parts(campaign: Campaign) -> Iterator[Summary]:
         for chunk in chunks:
             yield play_some(campaign, chunk)
         return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(campaign.jobs, mp_context=context, initializer=quietly) as pool:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(campaign.jobs, mp_context=context, initializer=_be_worker)
+    try:
         futures: list[Future[Summary]] = [pool.submit(play_some, campaign, it) for it in chunks]
         for future in as_completed(futures):
             yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _be_worker() -> None:
+    """An interrupt ends this process at once, not just its task; and so does its parent's end."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    quietly()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def outlive_nobody() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=outlive_nobody, daemon=True).start()
 
 
 def run_campaign(campaign: Campaign, out: TextIO) -> int:
