@@ -161,6 +161,9 @@ class CommitQueue:
             self.release([effect.then for effect in batch if effect.then is not None])
             return
         self.failures += 1
+        for effect in self._queue:
+            # A refused record may wait there once more, and is still on its way.
+            newest.update(effect.rows)
         if error != self.last_error:
             # Once for a full disk, not for every write that it refuses.
             log.error("a write to the local store failed: %s", error)
