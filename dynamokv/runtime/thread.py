@@ -202,6 +202,9 @@ async def in_thread(
     try:
         return await done
     except asyncio.CancelledError:
+        if done.done() and not done.cancelled() and done.exception() is None:
+            # It came in the very moment of the cancellation.
+            _start("dynamokv-abandoned", lambda: give_up(done.result()))
         if patience:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(patience):
