@@ -6,12 +6,12 @@ import atexit
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from dynamokv.api import calls
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.api.blocking import BlockingStore
+from dynamokv.api.closing import AsyncClosing, Closing
 from dynamokv.api.defaults import DEFAULT_CLUSTER, NO_ADDRESSES, given
 from dynamokv.api.session import Session
 from dynamokv.config import ClientConfig
@@ -37,7 +37,7 @@ def load_config(
     return ClientConfig.load(config, **explicit, **overrides)
 
 
-class DistributedKVStore(AsyncStore):
+class DistributedKVStore(AsyncStore, AsyncClosing):
     """The asyncio client: routes each call to an owner, keeps its seeds for ever, and fails over.
 
     It connects at its first call, or with ``async with``.
@@ -68,7 +68,7 @@ class DistributedKVStore(AsyncStore):
             lambda: open_client(self.config, seconds), "this client is not connected"
         )
 
-    async def start(self) -> DistributedKVStore:
+    async def start(self) -> Self:
         """Find the ring now instead of at the first call."""
         await self._session.open()
         return self
@@ -89,22 +89,11 @@ class DistributedKVStore(AsyncStore):
         """Who owns what, as this client knows it."""
         return status.ring(await self._session.open())
 
-    async def __aenter__(self) -> DistributedKVStore:
-        return await self.start()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
     async def _open(self) -> None:
         await self._session.open()
 
 
-class Client(BlockingStore):
+class Client(BlockingStore, Closing):
     """The blocking client: what ``connect`` returns. Any thread may use it.
 
     Args: as ``DistributedKVStore``. Unlike that, it connects at once.
@@ -152,17 +141,6 @@ class Client(BlockingStore):
     def ring(self) -> dict[str, Any]:
         """Who owns what, as this client knows it."""
         return self._thread.call(status.ring, self._session.running())
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def connect(

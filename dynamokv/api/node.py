@@ -6,12 +6,12 @@ import atexit
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from dynamokv.api import calls
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.api.blocking import BlockingStore
+from dynamokv.api.closing import AsyncClosing, Closing
 from dynamokv.api.defaults import DEFAULT_CLUSTER, DEFAULT_WEIGHT, NO_ADDRESSES, given
 from dynamokv.api.session import Session
 from dynamokv.config import NodeConfig
@@ -52,7 +52,7 @@ def load_config(
     return NodeConfig.load(config, **explicit, **overrides)
 
 
-class AsyncNode(AsyncStore):
+class AsyncNode(AsyncStore, AsyncClosing):
     """A member of the ring, on the running asyncio loop: ``async with AsyncNode(...) as kv``.
 
     Args: as ``join``.
@@ -83,7 +83,7 @@ class AsyncNode(AsyncStore):
             "this member was not started: use 'async with', or 'await dynamokv.join_async(...)'",
         )
 
-    async def start(self) -> AsyncNode:
+    async def start(self) -> Self:
         """Join, and return when this member is ready to serve. ``async with`` does it too."""
         await self._session.open()
         return self
@@ -115,19 +115,8 @@ class AsyncNode(AsyncStore):
         """Who owns what."""
         return status.ring(self._session.running())
 
-    async def __aenter__(self) -> AsyncNode:
-        return await self.start()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-
-class Node(BlockingStore):
+class Node(BlockingStore, Closing):
     """A member of the ring, on a thread of its own: what ``join`` returns. Any thread may use it.
 
     Args: as ``join``. Unlike ``AsyncNode``, it joins at once.
@@ -192,17 +181,6 @@ class Node(BlockingStore):
     def ring(self) -> dict[str, Any]:
         """Who owns what."""
         return self._thread.call(status.ring, self._running())
-
-    def __enter__(self) -> Node:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _running(self) -> Runtime:
         return self._session.running()

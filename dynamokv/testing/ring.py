@@ -19,10 +19,10 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from types import TracebackType
 from typing import Any, Final, TypeAlias
 
 from dynamokv.api import calls
+from dynamokv.api.closing import Closing
 from dynamokv.config import ClientConfig
 from dynamokv.errors import JoinTimeout, UsageError
 from dynamokv.runtime.arrival import LINKS_GRACE_SECONDS
@@ -46,7 +46,7 @@ HEAL_SECONDS: Final = 60.0
 """Of virtual time; what is not up again by then never will be."""
 
 
-class Ring:
+class Ring(Closing):
     """Members ``n1``, ``n2``, ... that have founded a ring, each on a machine of its own.
 
     Args:
@@ -253,17 +253,6 @@ class Ring:
             for session in self._places.sessions:
                 session.stop()
             self._run.closed = True
-
-    def __enter__(self) -> Ring:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -9,13 +9,13 @@ A node is the place, not the process: the object stays what it is while processe
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from dynamokv.api import calls
 from dynamokv.api.asynchronous import AsyncStore
 from dynamokv.api.blocking import BlockingStore
 from dynamokv.api.calls import Scope
+from dynamokv.api.closing import AsyncClosing, Closing
 from dynamokv.config import ClientConfig, NodeConfig
 from dynamokv.protocol.node import Node
 from dynamokv.runtime import status
@@ -99,12 +99,12 @@ class _Member(Place):
         )
 
 
-class AsyncSimulatedNode(_Member, AsyncStore):
+class AsyncSimulatedNode(_Member, AsyncStore, AsyncClosing):
     """A member for applications that await: while a task waits for it, time passes."""
 
     _session: SimulatedSession
 
-    async def start(self) -> AsyncSimulatedNode:
+    async def start(self) -> Self:
         """It has started already."""
         self._session.running()
         return self
@@ -113,19 +113,8 @@ class AsyncSimulatedNode(_Member, AsyncStore):
         """Stop, as its process would at its end. ``Ring.restart`` brings it back."""
         self._session.stop()
 
-    async def __aenter__(self) -> AsyncSimulatedNode:
-        return await self.start()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-
-class SimulatedNode(_Member, BlockingStore):
+class SimulatedNode(_Member, BlockingStore, Closing):
     """A member. ``asynchronous`` is the same one for applications that await."""
 
     _session: SimulatedSession
@@ -141,17 +130,6 @@ class SimulatedNode(_Member, BlockingStore):
         """Stop, as its process would at its end. ``Ring.restart`` brings it back."""
         self._session.stop()
 
-    def __enter__(self) -> SimulatedNode:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 class _Client(Place):
     def __init__(self, session: SimulatedSession, scope: Scope, config: ClientConfig) -> None:
@@ -159,12 +137,12 @@ class _Client(Place):
         self.config = config
 
 
-class AsyncSimulatedClient(_Client, AsyncStore):
+class AsyncSimulatedClient(_Client, AsyncStore, AsyncClosing):
     """A client for applications that await: while a task waits for it, time passes."""
 
     _session: SimulatedSession
 
-    async def start(self) -> AsyncSimulatedClient:
+    async def start(self) -> Self:
         """It has started already."""
         self._session.running()
         return self
@@ -185,19 +163,8 @@ class AsyncSimulatedClient(_Client, AsyncStore):
         """The metrics of some member that answers."""
         return await self._run(calls.ask(self._scope.budget_ms, "metrics"))
 
-    async def __aenter__(self) -> AsyncSimulatedClient:
-        return await self.start()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-
-class SimulatedClient(_Client, BlockingStore):
+class SimulatedClient(_Client, BlockingStore, Closing):
     """A client. ``asynchronous`` is the same one for applications that await."""
 
     _session: SimulatedSession
@@ -221,14 +188,3 @@ class SimulatedClient(_Client, BlockingStore):
     def metrics(self) -> dict[str, Any]:
         """The metrics of some member that answers."""
         return self._run(calls.ask(self._scope.budget_ms, "metrics"))
-
-    def __enter__(self) -> SimulatedClient:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
