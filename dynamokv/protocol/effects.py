@@ -11,8 +11,10 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from dynamokv.ports import Row
 from dynamokv.ring.topology import Topology
 from dynamokv.wire.messages import Message
 
@@ -146,12 +148,12 @@ After: TypeAlias = Send | Written | WriteFailed | TopologyStored | IdentityStore
 
 class Write(NamedTuple):
     """Write these rows, all or none, and then release ``then``, or ``otherwise`` when the write
-    failed.
+    failed. A row without a value goes.
 
     ``synced``: on the disk first, whatever the node's durability setting.
     """
 
-    rows: list[tuple[bytes, bytes]]
+    rows: Sequence[Row]
     then: After | None = None
     otherwise: After | None = None
     synced: bool = False

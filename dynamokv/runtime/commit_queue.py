@@ -21,9 +21,11 @@ Rules:
 
 from __future__ import annotations
 
+import heapq
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
+from operator import itemgetter
 from typing import TypeAlias
 
 from dynamokv.errors import StorageError
@@ -55,7 +57,8 @@ class CommitQueue:
         self.commits = 0
         self.failures = 0
         self.last_error = ""
-        self._newest: dict[bytes, bytes] = {}
+        # What is on its way; for a row that is to go, the write that says so.
+        self._newest: dict[bytes, bytes | Write] = {}
         self._queue: list[Write] = []
         self._busy = False
         self._closed = False
@@ -74,29 +77,27 @@ class CommitQueue:
 
     def newest(self, key: bytes) -> bytes | None:
         """What writes build on."""
-        return self._newest.get(key) or self.engine.get(key)
+        found = self._newest.get(key)
+        if found is None:
+            return self.engine.get(key)
+        return None if isinstance(found, Write) else found
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The newest rows of a range, in key order."""
-        pending = sorted(key for key in self._newest if start <= key < end)
-        at = 0
-        for key, value in self.engine.scan(start, end):
-            while at < len(pending) and pending[at] < key:
-                yield pending[at], self._newest[pending[at]]
-                at += 1
-            if at < len(pending) and pending[at] == key:
-                yield key, self._newest[key]
-                at += 1
-            else:
-                yield key, value
-        for key in pending[at:]:
-            yield key, self._newest[key]
+        pending = sorted((key, row) for key, row in self._newest.items() if start <= key < end)
+        merged = heapq.merge(pending, self.engine.scan(start, end), key=itemgetter(0))
+        last = None
+        for key, row in merged:
+            # Of two rows of a key, the one that is on its way comes first.
+            if key != last and not isinstance(row, Write):
+                yield key, row
+            last = key
 
     # --- writing ----------------------------------------------------------------------------------
 
     def write(self, effect: Write) -> None:
         """Take a write in; ``commit`` sends it on its way."""
-        self._newest.update(effect.rows)
+        self._show(effect)
         self._queue.append(effect)
 
     def commit(self) -> None:
@@ -124,6 +125,11 @@ class CommitQueue:
     def idle(self) -> bool:
         """Whether nothing is on its way."""
         return not self._busy and not self._queue
+
+    def _show(self, effect: Write) -> None:
+        """Its rows are the newest."""
+        for key, record in effect.rows:
+            self._newest[key] = effect if record is None else record
 
     def _apply(self, batch: list[Write], *, sync: bool) -> str:
         """Why the engine refused the batch, or nothing. May run in another thread."""
@@ -153,7 +159,7 @@ class CommitQueue:
         newest = self._newest
         for effect in batch:
             for key, record in effect.rows:
-                if newest.get(key) is record:
+                if newest.get(key) is (effect if record is None else record):
                     del newest[key]
         self.commits += 1
         if not error:
@@ -163,7 +169,7 @@ class CommitQueue:
         self.failures += 1
         for effect in self._queue:
             # A refused record may wait there once more, and is still on its way.
-            newest.update(effect.rows)
+            self._show(effect)
         if error != self.last_error:
             # Once for a full disk, not for every write that it refuses.
             log.error("a write to the local store failed: %s", error)

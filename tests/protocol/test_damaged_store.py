@@ -23,7 +23,7 @@ class Damaged(Store):
         raise CorruptionError("block 7 is damaged")
 
     def newest(self, key: bytes) -> bytes | None:
-        return self._newest.get(key) or self.visible(key)
+        return super().newest(key) if key in self._newest else self.visible(key)
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise CorruptionError("block 7 is damaged")

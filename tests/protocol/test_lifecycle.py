@@ -32,9 +32,10 @@ def announce(lone: Bench, topology: Topology, peer: int = 1) -> list[e.Effect]:
 def identities(effects: list[e.Effect]) -> list[Identity]:
     """The identity rows that are being made durable."""
     return [
-        Identity.decode(write.rows[0][1])
+        Identity.decode(value)
         for write in of(e.Write, effects)
-        if write.rows and write.rows[0][0] == row_keys.IDENTITY_ROW
+        for key, value in write.rows[:1]
+        if key == row_keys.IDENTITY_ROW and value is not None
     ]
 
 

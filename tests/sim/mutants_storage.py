@@ -51,15 +51,21 @@ COMMITS: Final = (
         (
             Edit(
                 CommitQueue.newest,
-                "self._newest.get(key) or self.engine.get(key)",
-                "self.engine.get(key)",
+                "found = self._newest.get(key)",
+                "found = None",
             ),
         ),
     ),
     Mutant(
         "a finished write hides the one behind it",
         "the newest record of a key is the one that was decided last",
-        (Edit(CommitQueue._done, "if newest.get(key) is record:", "if key in newest:"),),
+        (
+            Edit(
+                CommitQueue._done,
+                "if newest.get(key) is (effect if record is None else record):",
+                "if key in newest:",
+            ),
+        ),
     ),
     Mutant(
         "visible before it is on the disk",

@@ -111,7 +111,7 @@ class Rare:
         topology = process.home.topology
         if type(write.then) is e.PageStored:
             for _, record in write.rows:
-                versions = records.decode(record).versions
+                versions = records.decode(record).versions if record else ()
                 self.happened["merge during a transfer"] += len(versions) > 1
         elif type(write.then) is e.Written:
             filling = topology is not None and topology.change is not None

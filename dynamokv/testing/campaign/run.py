@@ -33,6 +33,7 @@ from dynamokv.testing.campaign.world import World
 from dynamokv.testing.simulation.process import Process
 from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
+from dynamokv.wire.keys import is_data_row
 from dynamokv.wire.messages import Message
 
 Watcher: TypeAlias = Callable[[Process, Event | None, list[Effect]], None]
@@ -104,6 +105,8 @@ class _Run:
                 request = event.message
                 assert type(request) is m.PutRequest
                 for key, record in effect.rows:
+                    if record is None or not is_data_row(key):
+                        continue
                     self.history.minted(request, key, record, held(process, key))
 
     def play(self) -> None:

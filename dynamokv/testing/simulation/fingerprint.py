@@ -46,7 +46,7 @@ class Fingerprint:
             if kind is e.Write:
                 for key, record in effect.rows:  # type: ignore[union-attr]
                     update(key)
-                    update(record)
+                    update(b"" if record is None else record)
             elif kind is e.Reply:
                 update(_message(effect.message))  # type: ignore[union-attr]
             elif kind is not e.Send:
