@@ -88,10 +88,13 @@ class RestartElsewhere(Family):
         self.moves = 0
 
     def strike(self) -> bool:
-        """Move one, when everybody knows where everybody is. Otherwise all might have moved, and
-        nobody would be left at any address that somebody remembers."""
-        process = self.world.pick(self.random)
-        if process is None or not self.world.everybody_knows():
+        """Move one, when everybody knows where everybody is, and somebody else stays. Otherwise all
+        might have moved, and nobody would be left at any address that somebody remembers. A
+        newcomer is not somebody who stays: it may be lost."""
+        process, world = self.world.pick(self.random), self.world
+        if process is None or not world.everybody_knows() or not world.is_settled():
+            return False
+        if len(world.members()) == 1:
             return False
         self.moves += 1
         self.world.kill(process)
@@ -115,6 +118,9 @@ class WipedDisk(Family):
             return False
         machine = process.machine
         if machine in self.world.lent:
+            return False
+        if len(self.world.members()) == 1:
+            # Nobody else knows that there is a ring: whoever comes founds another.
             return False
         seconds = self._some_seconds()
         if self.world.plan.grows and machine.name == "n1":

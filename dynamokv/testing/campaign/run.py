@@ -42,6 +42,10 @@ SLICE_SECONDS = 0.25
 """The chaos ends at the first finding, looked for this often: what follows one is noise."""
 
 READY_SECONDS = 60.0
+
+WORK_OFF_SECONDS = 30.0
+"""A stalled disk needs some of them for the job that it has."""
+
 REPAIR_SECONDS = 5.0
 
 
@@ -157,6 +161,7 @@ class _Run:
         world.heal()
         if not self._all_ready():
             return
+        self._work_off()
         self._calm_down()
         for member in world.members():
             if not member.home.writable:
@@ -197,6 +202,18 @@ class _Run:
                     self._report(Rule.LIVENESS, f"{machine.name} is not ready: {reports}")
             return not self.history.findings
         return True
+
+    def _work_off(self) -> None:
+        """Until every disk has done what it was given while it was slow."""
+        world = self.world
+
+        def all_idle() -> bool:
+            return all(mb.committer is None or mb.committer.idle for mb in world.members())
+
+        try:
+            world.cluster.run_until(all_idle, WORK_OFF_SECONDS)
+        except TimeoutError:
+            self._report(Rule.LIVENESS, "a disk still has work that it was given long ago")
 
     def _calm_down(self) -> None:
         """Until every request is over, and every stamp is in the past for everybody."""
