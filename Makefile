@@ -16,6 +16,11 @@ READY_DEV := $(VENV)/.ready-dev
 $(shell if [ -f $(READY) ] && ! { [ -x $(PY) ] && [ "$$(cat $(READY))" = "$$(pwd -P)" ]; }; \
     then rm -f $(PY) $(READY) $(READY_DEV); fi)
 
+# Another version of Python, where one is installed: a seed is the same run in both.
+SECOND := .venv-second
+READY_SECOND := $(SECOND)/.ready
+$(shell [ -x $(SECOND)/bin/python ] || rm -f $(READY_SECOND))
+
 # The packages whose own tests have to reach every branch (the source list in pyproject.toml).
 COVERED := $(wildcard $(addprefix tests/,causality merkle protocol ring wire))
 # examples/ and benchmarks/ count as soon as they are there.
@@ -37,7 +42,7 @@ help: ## this list
 demo: $(READY) ## start a small ring on this machine and show what it does
 	@$(PY) -m dynamokv demo
 
-test: $(READY_DEV) ## run all tests; the pure packages must be covered to the last branch
+test: $(READY_DEV) $(READY_SECOND) ## run all tests; the pure packages must be covered to the last branch
 	@test -n '$(COVERED)' || { echo 'make: no tests of the pure packages found' >&2; exit 1; }
 	$(PY) -m coverage run -m pytest -q --benchmark-disable $(COVERED)
 	$(PY) -m pytest -q --benchmark-disable $(addprefix --ignore=,$(COVERED))
@@ -72,7 +77,7 @@ format: $(READY_DEV) ## apply ruff's fixes and formatting
 	$(PY) -m ruff format .
 
 clean: ## remove the environment, caches and build products
-	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .benchmarks .hypothesis
+	rm -rf $(VENV) $(SECOND) build dist .coverage .coverage.* htmlcov .benchmarks .hypothesis
 	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name .git -prune -o \( -name __pycache__ -o -name '*.egg-info' \) -prune -exec rm -rf {} +
 
@@ -85,6 +90,10 @@ $(READY_DEV): pyproject.toml $(PY)
 	@echo 'Installing dynamokv and its development tools into $(VENV) ...'
 	@$(PY) -m pip install -q -e '.[dev]'
 	@pwd -P > $(READY) && pwd -P > $@
+
+# Nothing fails where it cannot be made: the stamp is missing then, and the test is skipped.
+$(READY_SECOND): $(READY_DEV)
+	@$(PY) -m tests.sim.second_python $(SECOND)
 
 # A candidate may be on the PATH and still not run (a version manager's shim), be too old, or come
 # without the parts of the standard library that make environments (Debian packs them separately).

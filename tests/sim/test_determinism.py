@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
+from functools import cache
 
 import pytest
 
 from dynamokv.testing.campaign.plan import draw
 from dynamokv.testing.campaign.run import play
+from tests.sim.second_python import FOLDER, ROOT, python_in, reason_in
 
-ROOT = Path(__file__).resolve().parents[2]
 SEEDS = 50
-VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-NEEDED = "import cbor2, xxhash, zmq, zstandard"
 
 
+@cache
 def fingerprints(python: str, hash_seed: str) -> list[str]:
     """Of the first seeds, each from a process of its own kind."""
     command = [python, "-m", "dynamokv.testing.campaign", "--fingerprints"]
@@ -28,18 +26,6 @@ def fingerprints(python: str, hash_seed: str) -> list[str]:
     lines = done.stdout.decode().splitlines()
     assert len(set(lines)) == SEEDS
     return lines
-
-
-def another_python() -> str | None:
-    """One of another version that has what this library needs."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    for version in VERSIONS:
-        path = shutil.which(f"python{version}") if version != here else None
-        if path is None:
-            continue
-        if subprocess.run([path, "-c", NEEDED], capture_output=True, check=False).returncode == 0:
-            return path
-    return None
 
 
 def test_twice_in_one_process() -> None:
@@ -58,7 +44,8 @@ def test_two_hash_seeds() -> None:
 
 
 def test_two_versions_of_python() -> None:
-    other = another_python()
-    if other is None:
-        pytest.skip("no other version of Python is installed here with what this library needs")
-    assert fingerprints(sys.executable, "1") == fingerprints(other, "1")
+    other, reason = python_in(FOLDER), reason_in(FOLDER)
+    if not other.exists():
+        text = reason.read_text("utf-8") if reason.exists() else "`make test` has not been run here"
+        pytest.skip(f"no second version of Python: {text}")
+    assert fingerprints(sys.executable, "1") == fingerprints(str(other), "1")
