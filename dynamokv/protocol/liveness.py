@@ -20,22 +20,16 @@ Rules:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TypeAlias
 
 from dynamokv.ports import Rng
 from dynamokv.protocol.liveness_beliefs import Beliefs, LivenessSettings, Standing, Verdict
-from dynamokv.protocol.liveness_gossip import (
-    Incarnation,
-    LivenessMessage,
-    Probe,
-    ProbeAck,
-    ProbeFor,
-    ProbeNack,
-    news_of,
-)
+from dynamokv.protocol.liveness_gossip import Incarnation, news_of
 from dynamokv.protocol.liveness_probes import Asked, Health, Relay, Round, Table, shuffled
 from dynamokv.types import NodeId
+from dynamokv.wire.probes import LivenessMessage, Probe, ProbeAck, ProbeFor, ProbeNack
 
 Outgoing: TypeAlias = list[tuple[NodeId, LivenessMessage]]
 
@@ -54,9 +48,10 @@ class Liveness:
         incarnation: Incarnation,
         rng: Rng,
         settings: LivenessSettings | None = None,
+        counters: Counter[str] | None = None,
     ) -> None:
         self.settings = settings or LivenessSettings()
-        self.beliefs = Beliefs(me, incarnation, self.settings)
+        self.beliefs = Beliefs(me, incarnation, self.settings, counters)
         self.health = Health(self.settings.health_max)
         self._rng = rng
         # Ids start anywhere, so that late answers to an earlier life meet no probe of this one.
@@ -102,8 +97,8 @@ class Liveness:
         self._wake(now)
         beliefs = self.beliefs
         news = news_of(message)
-        if not news or news[0].id != peer:
-            beliefs.counters["malformed"] += 1
+        if news[0].id != peer:
+            beliefs.counters["probes_malformed"] += 1
             return self._settle(now)
         for item in news:
             beliefs.learn(item, now)
@@ -144,7 +139,9 @@ class Liveness:
     def doubt(self, peer: NodeId, now: float) -> Outgoing:
         """A request to this member is not answered as soon as it should: look at once."""
         self._wake(now)
-        self._check(peer, now)
+        known = self.beliefs.peers.get(peer)
+        if known is not None and known.probed_at + self.settings.answer_within <= now:
+            self._check(peer, now)
         return self._settle(now)
 
     # --- what is known ----------------------------------------------------------------------------
@@ -312,7 +309,7 @@ class Liveness:
         if peer is None or peer.linked is False:
             self._nack(relay)
         elif len(self._relays) >= self.settings.relays_max:
-            self.beliefs.counters["relays_refused"] += 1
+            self.beliefs.counters["probes_refused"] += 1
         else:
             self._id += 1
             self._relays[self._id] = relay

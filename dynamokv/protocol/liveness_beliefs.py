@@ -30,11 +30,11 @@ from dynamokv.protocol.liveness_gossip import (
     Incarnation,
     News,
     Retelling,
-    State,
     columns,
 )
 from dynamokv.protocol.liveness_probes import Lateness
 from dynamokv.types import NodeId
+from dynamokv.wire.probes import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,13 +221,19 @@ class Peer:
 class Beliefs:
     """All that is known of who answers."""
 
-    def __init__(self, me: NodeId, incarnation: Incarnation, settings: LivenessSettings) -> None:
+    def __init__(
+        self,
+        me: NodeId,
+        incarnation: Incarnation,
+        settings: LivenessSettings,
+        counters: Counter[str] | None = None,
+    ) -> None:
         self.me = me
         self.own = News(me, *max(incarnation, NEVER.next()), State.ALIVE, 0, me)
         self.settings = settings
         self.peers: dict[NodeId, Peer] = {}
         self.suspects: dict[NodeId, Suspicion] = {}
-        self.counters: Counter[str] = Counter()
+        self.counters: Counter[str] = Counter() if counters is None else counters
         self.touched: dict[NodeId, None] = {}
         self._to_check: list[NodeId] = []
         self._lateness = Lateness()
@@ -251,9 +257,7 @@ class Beliefs:
 
     def learn(self, news: News, now: float) -> None:
         """Somebody said this."""
-        if not news.possible:
-            self.counters["impossible_news"] += 1
-        elif news.id == self.me:
+        if news.id == self.me:
             self._object(news)
         elif (peer := self.peers.get(news.id)) is not None:
             self._weigh(peer, news, now)

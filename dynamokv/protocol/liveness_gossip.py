@@ -1,5 +1,5 @@
-"""What members tell each other about who answers: the messages, the news in them, and what is still
-to be told.
+"""What members tell each other about who answers: the news in their messages, and what is still to
+be told.
 
 Knows nothing of probes, timers and verdicts.
 
@@ -17,34 +17,11 @@ Sources: Das, Gupta, Motivala, "SWIM" (2002); Dadgar, Phillips, Currey, "Lifegua
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from heapq import nsmallest
 from typing import NamedTuple, TypeAlias
 
 from dynamokv.types import NodeId
-
-BOOT_MS_MAX = (1 << 44) - 1
-"""As many bits as a hybrid time has for milliseconds."""
-
-COUNTER_MAX = (1 << 32) - 1
-"""A member that raises its counter a thousand times a second gets there in fifty days, and then
-goes on with the next boot time."""
-
-
-class State(IntEnum):
-    """What is said of a member. Numbers travel on the wire and are the order at one incarnation."""
-
-    ALIVE = 0
-    """Its own word."""
-
-    SLOW = 1
-    """Its own word: its loop runs late."""
-
-    SUSPECT = 2
-    """Somebody got no answer from it, directly or through others."""
-
-    DOWN = 3
-    """And it did not object in time, and nobody who was asked has a link to it."""
+from dynamokv.wire.probes import BOOT_MS_MAX, COUNTER_MAX, LivenessMessage
 
 
 class Incarnation(NamedTuple):
@@ -87,67 +64,6 @@ class News(NamedTuple):
         """Of two pieces of news of one member, the one of higher rank holds."""
         return self.boot_ms, self.counter, self.state
 
-    @property
-    def possible(self) -> bool:
-        """Whether its numbers leave the member room to object."""
-        return self.boot_ms <= BOOT_MS_MAX and self.counter <= COUNTER_MAX and self.state <= 3
-
-
-# --- messages: six parallel lists of news at the end of each --------------------------------------
-
-
-class Probe(NamedTuple):
-    """Do you answer? By ``ProbeAck``. ``full``: with all that you know of anybody."""
-
-    id: int
-    full: bool
-    ids: list[bytes]
-    boots: list[int]
-    counters: list[int]
-    states: list[int]
-    lags: list[int]
-    accusers: list[bytes]
-
-
-class ProbeAck(NamedTuple):
-    """I do; or, of a ``ProbeFor``: it did."""
-
-    id: int
-    ids: list[bytes]
-    boots: list[int]
-    counters: list[int]
-    states: list[int]
-    lags: list[int]
-    accusers: list[bytes]
-
-
-class ProbeFor(NamedTuple):
-    """Probe this member for me; answered by ``ProbeAck`` or ``ProbeNack``."""
-
-    id: int
-    target: bytes
-    ids: list[bytes]
-    boots: list[int]
-    counters: list[int]
-    states: list[int]
-    lags: list[int]
-    accusers: list[bytes]
-
-
-class ProbeNack(NamedTuple):
-    """It did not answer me in time. ``linked``: my link to it works, so its process lives."""
-
-    id: int
-    linked: bool
-    ids: list[bytes]
-    boots: list[int]
-    counters: list[int]
-    states: list[int]
-    lags: list[int]
-    accusers: list[bytes]
-
-
-LivenessMessage: TypeAlias = Probe | ProbeAck | ProbeFor | ProbeNack
 
 Columns: TypeAlias = tuple[list[bytes], list[int], list[int], list[int], list[int], list[bytes]]
 

@@ -17,6 +17,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias
 
+from dynamokv.wire.probes import Probe, ProbeAck, ProbeFor, ProbeNack
+
 # --- between owners -------------------------------------------------------------------------------
 
 
@@ -262,6 +264,10 @@ Message: TypeAlias = (
     | WrongCluster
     | StatusRequest
     | StatusReply
+    | Probe
+    | ProbeAck
+    | ProbeFor
+    | ProbeNack
 )
 
 

@@ -17,6 +17,7 @@ from dynamokv import limits
 from dynamokv.types import NODE_ID_BYTES, Consistency
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
+from dynamokv.wire import probes
 from dynamokv.wire.messages import Message
 
 U64_MAX = (1 << 64) - 1
@@ -78,6 +79,15 @@ def _node_ids(value: list[Any]) -> bool:
     return all(type(item) is bytes and len(item) == NODE_ID_BYTES for item in value)
 
 
+def _numbers_to(limit: int) -> Callable[[list[Any]], bool]:
+    return lambda value: _numbers(value) and max(value, default=0) <= limit
+
+
+def _subjects(value: list[Any]) -> bool:
+    # A sender's own word comes first; of each member there is one piece of news at most.
+    return _node_ids(value) and 0 < len(value) <= limits.MEMBERS_MAX and _distinct(value)
+
+
 NUMBER = Kind(int)
 """An unsigned 64-bit integer: all of a message's are looked at together."""
 
@@ -95,6 +105,14 @@ NAMES = Kind(list, _names)
 NUMBERS = Kind(list, _numbers)
 TEXTS = Kind(list, _texts)
 NODE_IDS = Kind(list, _node_ids)
+NEWS = (
+    Kind(list, _subjects),
+    Kind(list, _numbers_to(probes.BOOT_MS_MAX)),
+    Kind(list, _numbers_to(probes.COUNTER_MAX)),
+    Kind(list, _numbers_to(max(probes.State))),
+    Kind(list, _numbers_to(limits.DURATION_MS_MAX)),
+    NODE_IDS,
+)
 RECORD = Kind(list)
 """A topology: ``ring.topology`` checks it."""
 
@@ -126,9 +144,15 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     (21, m.WrongCluster, (TEXT,)),
     (22, m.StatusRequest, (NUMBER, NUMBER, DURATION)),
     (23, m.StatusReply, (NUMBER, BLOB)),
+    (24, probes.Probe, (NUMBER, FLAG, *NEWS)),
+    (25, probes.ProbeAck, (NUMBER, *NEWS)),
+    (26, probes.ProbeFor, (NUMBER, NODE_ID, *NEWS)),
+    (27, probes.ProbeNack, (NUMBER, FLAG, *NEWS)),
 )
 
 TAG_OF: dict[type[Any], int] = {cls: tag for tag, cls, _ in _TAGS}
+
+_NEWS = ("ids", "boots", "counters", "states", "lags", "accusers")
 
 _PARALLEL: dict[type[Any], tuple[str, ...]] = {
     m.Replicate: ("keys", "records"),
@@ -136,6 +160,10 @@ _PARALLEL: dict[type[Any], tuple[str, ...]] = {
     m.PutRequest: ("names", "values", "contexts"),
     m.GetDone: ("records", "seals"),
     m.Scanned: ("keys", "records"),
+    probes.Probe: _NEWS,
+    probes.ProbeAck: _NEWS,
+    probes.ProbeFor: _NEWS,
+    probes.ProbeNack: _NEWS,
 }
 """Lists of one message that must have the same length as the first; those in ``_MAY_BE_EMPTY`` may
 also be empty."""

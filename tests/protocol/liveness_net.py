@@ -14,9 +14,10 @@ from random import Random
 
 from dynamokv.protocol.liveness import Liveness, Outgoing
 from dynamokv.protocol.liveness_beliefs import LivenessSettings, Verdict
-from dynamokv.protocol.liveness_gossip import Incarnation, LivenessMessage, State
+from dynamokv.protocol.liveness_gossip import Incarnation
 from dynamokv.types import NodeId
 from dynamokv.wire import codec
+from dynamokv.wire.probes import LivenessMessage, State
 from tests.ring.rings import node_id
 
 BOOT = Incarnation(1_700_000_000_000, 0)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dynamokv.protocol.liveness_beliefs import LivenessSettings, Verdict
-from dynamokv.protocol.liveness_gossip import (
+from dynamokv.protocol.liveness_gossip import Incarnation, News
+from dynamokv.wire.probes import (
     BOOT_MS_MAX,
     COUNTER_MAX,
-    Incarnation,
     LivenessMessage,
-    News,
     Probe,
     ProbeAck,
     ProbeFor,

@@ -8,15 +8,9 @@ import pytest
 
 from dynamokv.protocol.liveness import Liveness
 from dynamokv.protocol.liveness_beliefs import LivenessSettings, Verdict
-from dynamokv.protocol.liveness_gossip import (
-    Probe,
-    ProbeAck,
-    ProbeFor,
-    ProbeNack,
-    State,
-    columns,
-)
+from dynamokv.protocol.liveness_gossip import columns
 from dynamokv.types import NodeId
+from dynamokv.wire.probes import Probe, ProbeAck, ProbeFor, ProbeNack, State
 from tests.protocol.test_liveness_rules import (
     BOOT,
     ME,
@@ -88,7 +82,7 @@ def test_the_first_probe_exchanges_everything_and_links_do_not_all_do() -> None:
     [fifth] = probes(life.doubt(A, 5.9 + DEFAULT.full_every), A)
     assert not fifth.full
     life.on_message(A, ack(A, fifth.id), 6.0 + DEFAULT.full_every)
-    assert probes(life.doubt(A, 6.0 + DEFAULT.full_every), A)[0].full
+    assert probes(life.doubt(A, 6.3 + DEFAULT.full_every), A)[0].full
 
 
 def test_silence_is_seen_at_the_deadline_and_over_with_the_answer() -> None:
@@ -277,7 +271,7 @@ def test_probes_for_others_are_bounded() -> None:
     life.settings = LivenessSettings(relays_max=2, period=1000.0)
     out = [life.on_message(B, ProbeFor(id, A, *columns([word(B)])), 1.0) for id in range(5)]
     assert [len(sent) for sent in out] == [1, 1, 0, 0, 0]
-    assert life.beliefs.counters["relays_refused"] == 3
+    assert life.beliefs.counters["probes_refused"] == 3
 
 
 def test_who_leaves_the_ring_is_forgotten_with_all_that_concerns_it() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from dynamokv.causality.versions import Dot, KeyState, Version
 from dynamokv.types import Actor
-from dynamokv.wire import codec, frame
+from dynamokv.wire import codec, frame, probes
 from dynamokv.wire import messages as m
 from dynamokv.wire.keys import name_of, row_key
 from dynamokv.wire.messages import Message
+from dynamokv.wire.probes import BOOT_MS_MAX, COUNTER_MAX
 
 U64 = 2**64
 TAG = bytes(range(8))
@@ -21,6 +22,8 @@ PEERS = [b"a" * 16, b"b" * 16]
 
 ROWS = [row_key(3, name_of(b"", b"k1")), row_key(3, name_of(b"users", b"k2"))]
 NAMES = [name_of(b"", b"k1"), name_of(b"users", b"k2")]
+
+NEWS = (PEERS, [1, BOOT_MS_MAX], [COUNTER_MAX, 0], [1, 3], [2, 0], PEERS[::-1])
 
 MESSAGES: tuple[Message, ...] = (
     m.Replicate(U64 - 1, 2, 3000, ROWS, [b"record 1", b""]),
@@ -46,6 +49,10 @@ MESSAGES: tuple[Message, ...] = (
     m.WrongCluster("other"),
     m.StatusRequest(35, 36, 37),
     m.StatusReply(38, b"\xa0"),
+    probes.Probe(39, True, *NEWS),
+    probes.ProbeAck(40, *NEWS),
+    probes.ProbeFor(41, PEERS[1], *NEWS),
+    probes.ProbeNack(42, True, *NEWS),
 )
 
 MODEST: tuple[Message, ...] = (

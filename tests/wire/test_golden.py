@@ -16,6 +16,7 @@ from dynamokv.types import Consistency
 from dynamokv.wire import frame
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
+from dynamokv.wire.probes import State
 from dynamokv.wire.schema import TAG_OF
 from tests.wire.samples import MESSAGES, SENDER, STATE, TAG, pack, unpack
 
@@ -67,6 +68,10 @@ TAGS = [
     (21, "WrongCluster", "cluster"),
     (22, "StatusRequest", "id epoch budget_ms"),
     (23, "StatusReply", "id document"),
+    (24, "Probe", "id full ids boots counters states lags accusers"),
+    (25, "ProbeAck", "id ids boots counters states lags accusers"),
+    (26, "ProbeFor", "id target ids boots counters states lags accusers"),
+    (27, "ProbeNack", "id linked ids boots counters states lags accusers"),
 ]
 
 
@@ -93,6 +98,7 @@ def test_every_message_has_one_tag() -> None:
             {"UNAVAILABLE": 1, "INDETERMINATE": 2, "READ_FAILED": 3, "OVERLOADED": 4, "USAGE": 5},
         ),
         (m.PutError, {"CONTEXT": 1, "SIBLINGS": 2}),
+        (State, {"ALIVE": 0, "SLOW": 1, "SUSPECT": 2, "DOWN": 3}),
         (Consistency, {"QUORUM": 0, "ONE": 1, "TWO": 2, "ALL": 255}),
     ],
 )

@@ -11,6 +11,7 @@ from dynamokv import limits
 from dynamokv.wire import messages as m
 from dynamokv.wire.keys import name_of, row_key
 from dynamokv.wire.messages import Message
+from dynamokv.wire.probes import BOOT_MS_MAX, COUNTER_MAX
 from dynamokv.wire.schema import TAG_OF, check_message
 from tests.wire.samples import MESSAGES, MODEST, NAMES, ROWS, U64, fields_of, pack_body, unpack
 
@@ -130,6 +131,16 @@ def changed(name: str, **values: Any) -> list[Any]:
     return fields
 
 
+PROBES = ("Probe", "ProbeAck", "ProbeFor", "ProbeNack")
+COLUMNS = ("ids", "boots", "counters", "states", "lags", "accusers")
+
+
+def news_of(count: int) -> dict[str, Any]:
+    """The lists of a message with news of so many members."""
+    ids = [number.to_bytes(16) for number in range(count)]
+    return {**dict.fromkeys(COLUMNS, [0] * count), "ids": ids, "accusers": ids}
+
+
 ID = bytes(16)
 TEXT = "x" * limits.TEXT_BYTES_MAX
 VALUE = bytes(limits.VALUE_BYTES_MAX)
@@ -152,6 +163,8 @@ AT_THE_LIMIT: list[tuple[str, dict[str, Any]]] = [
     ("Scanned", {"next": LONG_ROW}),
     ("JoinRequest", {"node_id": ID}),
     ("PutDone", {"replicas": [ID] * 9, "hinted": [ID]}),
+    ("Probe", news_of(limits.MEMBERS_MAX)),
+    ("ProbeAck", {"lags": [limits.DURATION_MS_MAX, 0]}),
 ]
 
 BEYOND: list[tuple[str, dict[str, Any]]] = [
@@ -200,6 +213,16 @@ BEYOND: list[tuple[str, dict[str, Any]]] = [
     ("PutDone", {"replicas": [ID, ID[:15]]}),
     ("PutDone", {"hinted": [ID + b"x"]}),
     ("GetDone", {"replicas": [b""]}),
+    ("Probe", news_of(0)),
+    ("Probe", news_of(limits.MEMBERS_MAX + 1)),
+    ("ProbeAck", {"ids": [ID, ID]}),
+    ("ProbeAck", {"ids": [ID, ID[:15]]}),
+    ("ProbeAck", {"boots": [0, BOOT_MS_MAX + 1]}),
+    ("ProbeFor", {"counters": [COUNTER_MAX + 1, 0]}),
+    ("ProbeNack", {"states": [0, 4]}),
+    ("Probe", {"lags": [0, limits.DURATION_MS_MAX + 1]}),
+    ("Probe", {"accusers": [ID, b""]}),
+    ("ProbeFor", {"target": ID[:15]}),
 ]
 
 PARALLEL: list[tuple[str, dict[str, Any], bool]] = [
@@ -223,6 +246,12 @@ PARALLEL: list[tuple[str, dict[str, Any], bool]] = [
     ("Scanned", {"records": []}, False),
     ("Scanned", {"records": [b"1"] * 3}, False),
     ("Scanned", {"keys": []}, False),
+    *((name, {column: []}, False) for name in PROBES for column in COLUMNS),
+    *(
+        (name, {column: [ID] if column == "accusers" else [1]}, False)
+        for name in PROBES
+        for column in COLUMNS[1:]
+    ),
 ]
 
 
