@@ -60,7 +60,7 @@ def metrics_of_members(
     client: dynamokv.Client, status: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """The metrics of every member that answers, by its id."""
-    up = {node_id for node_id, member in status["members"].items() if member["state"] == "up"}
+    up = {node_id for node_id, member in status["members"].items() if member["state"] != "down"}
     found: dict[str, dict[str, Any]] = {}
     for _ in range(2 * len(status["members"])):
         answer = client.metrics()

@@ -119,10 +119,12 @@ class ClientNode:
         if topology is None:
             return [Send(event.peer, m.TopologyRequest(0, self.home.settings.cluster))]
         if topology.member(NodeId(event.peer)):
+            self.home.linked.add(NodeId(event.peer))
             self.home.up.add(NodeId(event.peer))
         return []
 
     def _on_peer_down(self, event: e.PeerDown) -> list[Effect]:
+        self.home.linked.discard(NodeId(event.peer))
         self.home.up.discard(NodeId(event.peer))
         return self.table.peer_down(event.peer)
 

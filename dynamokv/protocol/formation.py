@@ -246,7 +246,7 @@ class Driver:
         newcomer = topology.change
         assert newcomer is not None
         # A link proves that somebody listens at an address; who asks from there is that somebody.
-        if holder is None and home.is_up(newcomer):
+        if holder is None and newcomer in home.linked:
             self.silent_since = None
             return _no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled")
         now = home.clock.monotonic()
@@ -262,7 +262,7 @@ class Driver:
     def _move(
         self, home: Home, origin: Origin, known: Member, request: JoinRequest
     ) -> list[Effect]:
-        if home.is_up(known.node_id):
+        if known.node_id in home.linked:
             text = (
                 f"member {known.node_id.hex()[:8]} is alive at {known.address}: this data "
                 "directory is a copy of its own, and one identity cannot run twice; start with an "

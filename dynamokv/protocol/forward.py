@@ -2,6 +2,7 @@
 copy of the key, or whose disk refuses writes.
 
 Rules:
+    - Owners that are slow are tried last.
     - One hop: the owner coordinates, and its answer goes back as it is.
     - A read that got no answer is asked again, of the next owner. A write is passed on again only
       when it certainly was not applied: it never left, or it was refused before any work. Otherwise
@@ -61,7 +62,7 @@ class ForwardOp:
         if self.starts > limits.RESTARTS_MAX:
             return self._end(FailedCode.UNAVAILABLE, "the topology kept changing")
         turn = self.id % len(owners)
-        self.untried = [*owners[turn:], *owners[:turn]]
+        self.untried = sorted([*owners[turn:], *owners[:turn]], key=home.slow.__contains__)
         self.failures = [f"{owner.hex()[:8]} (down)" for owner in owners if not home.is_up(owner)]
         if home.node_id in owners:
             self.failures.append(f"{home.node_id.hex()[:8]} (its disk refuses writes)")

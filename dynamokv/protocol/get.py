@@ -5,7 +5,8 @@ Rules:
     - An owner counts its own copy, and sends the others its digests: "same" is the usual answer,
       and it carries nothing.
     - First as many owners as needed, and those that came back lately; when an answer is late, one
-      more for each that is missing. A read never waits for an owner that is known to be down.
+      more for each that is missing. A read never waits for an owner that is known to be down, and
+      asks one that is known to be slow last.
     - An answer that would be too large holds the first records only. The reply then goes as far as
       the shortest answer, and whoever asked asks again for the rest.
     - The reply is the join of the answers. Whoever answered with less is sent the join afterwards,
@@ -80,6 +81,8 @@ class GetOp:
         # Spread reads over the owners, by the request's number rather than by chance.
         turn = self.id % len(spare) if spare else 0
         self.spare = spare[turn:] + spare[:turn]
+        if home.slow:
+            self.spare.sort(key=home.slow.__contains__)
         effects = self._ask(home, self.tally.needed - len(self.tally.yes))
         if home.returned:
             returned = home.recently_returned(home.clock.monotonic())
@@ -133,6 +136,7 @@ class GetOp:
         there is."""
         if now < self.deadline:
             self.hedged = True
+            home.doubted.update(dict.fromkeys(self.waiting))
             missing = 0 if self.replied else self.tally.needed - len(self.tally.yes)
             home.counters["hedged_reads"] += min(missing, len(self.spare))
             return self._ask(home, missing)

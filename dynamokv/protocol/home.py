@@ -16,6 +16,7 @@ from dynamokv.causality.versions import Context
 from dynamokv.errors import StorageError
 from dynamokv.ports import Clock, Reader, Rng
 from dynamokv.protocol.identity import new_actor
+from dynamokv.protocol.liveness import Liveness
 from dynamokv.ring.hashing import partition_shift, position_of
 from dynamokv.ring.placement import Placement, place
 from dynamokv.ring.topology import Topology
@@ -73,7 +74,12 @@ class Home:
         self.topology: Topology | None = None
         self.epoch = 0
         self.owners: tuple[tuple[NodeId, ...], ...] = ()
-        self.up: set[NodeId] = {node_id} if node_id else set()
+        # Of members: a link that works; requests go there; others are asked first, if possible.
+        self.linked: set[NodeId] = {node_id} if node_id else set()
+        self.up: set[NodeId] = set(self.linked)
+        self.slow: set[NodeId] = set()
+        self.doubted: dict[NodeId, None] = {}
+        self.liveness: Liveness | None = None
         self.seen_up: set[NodeId] = set()
         self.greeted_by: set[NodeId] = set()
         self.returned: dict[NodeId, float] = {}
@@ -120,7 +126,7 @@ class Home:
         return [key for key, _ in found], shared.pop() if len(shared) == 1 else None
 
     def is_up(self, peer: NodeId) -> bool:
-        """Whether messages to this peer leave."""
+        """Whether requests go to this peer."""
         return peer in self.up
 
     def recently_returned(self, now: float) -> set[NodeId]:

@@ -27,6 +27,7 @@ from dynamokv.protocol.formation import Driver, Seeker, store
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.identity import Identity
 from dynamokv.protocol.moving import Move
+from dynamokv.protocol.reachability import Reachability
 from dynamokv.protocol.transfer import Newcomer
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.types import NodeId
@@ -38,9 +39,14 @@ class Lifecycle:
     """From the first start of a store to a member that serves, and back after every stop."""
 
     def __init__(
-        self, home: Home, stored_topology: Topology | None, new_id: Callable[[], int]
+        self,
+        home: Home,
+        stored_topology: Topology | None,
+        new_id: Callable[[], int],
+        reach: Reachability,
     ) -> None:
         self.home = home
+        self.reach = reach
         self.driver = Driver()
         self.seeker: Seeker | None = None
         self.move = Move(home, self.driver)
@@ -73,7 +79,7 @@ class Lifecycle:
     def _gossip(self, now: float) -> list[Effect]:
         """Show some member the topology now and then. Whoever has a newer one answers with it."""
         home = self.home
-        peers = sorted(home.up - {home.node_id})
+        peers = sorted(home.linked - {home.node_id})
         if home.topology is None or not peers or now < self._gossip_at:
             return []
         first, self._gossip_at = not self._gossip_at, now + limits.GOSSIP_SECONDS
@@ -118,7 +124,7 @@ class Lifecycle:
         if mine is None or mine.address != self.home.settings.address:
             return []
         self.ready = True
-        return [*self.move.arrived(), e.Ready()]
+        return [*self.move.arrived(), *self.reach.begin(), e.Ready()]
 
     def _mine(self) -> Member | None:
         """This node, as the ring knows it."""
@@ -148,7 +154,7 @@ class Lifecycle:
         home.greeted_by.add(member)
         effects = self.adopt(message.topology, peer)
         ours = home.topology.encode() if home.topology is not None else None
-        if not greeted and member in home.up and message.topology == ours:
+        if not greeted and member in home.linked and message.topology == ours:
             # It may have had no ring yet when it was greeted, and then it did not hear of it.
             effects.append(Send(member, m.Announce(ours)))
         return effects
@@ -190,6 +196,7 @@ class Lifecycle:
         home = self.home
         old = {mb.node_id: mb.address for mb in home.topology.members} if home.topology else {}
         home.adopt(topology)
+        self.reach.adopt(topology)
         new = {mb.node_id: mb.address for mb in topology.members}
         effects: list[Effect] = []
         if self.seeker is not None:

@@ -21,11 +21,13 @@ from dynamokv.protocol.get import GetOp
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.lifecycle import Lifecycle
 from dynamokv.protocol.put import PutOp
+from dynamokv.protocol.reachability import Reachability
 from dynamokv.protocol.replica import serve_fetch, serve_replicate, serve_scan
 from dynamokv.protocol.requests import Operation, RequestTable
 from dynamokv.ring.topology import Topology
 from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import messages as m
+from dynamokv.wire.probes import PROBES
 
 _Handler = Callable[[Any], list[Effect]]
 _MessageHandler = Callable[[bytes, Any], list[Effect]]
@@ -37,7 +39,8 @@ class Node:
     def __init__(self, home: Home, stored_topology: Topology | None) -> None:
         self.home = home
         self.table = table = RequestTable(home)
-        self.life = life = Lifecycle(home, stored_topology, table.new_id)
+        self.reach = reach = Reachability(home)
+        self.life = life = Lifecycle(home, stored_topology, table.new_id, reach)
         self.parked: list[tuple[bytes, Any, float]] = []
         self._next_upkeep = 0.0
         self._handlers: dict[type[Any], _Handler] = {
@@ -78,6 +81,7 @@ class Node:
             m.Scanned: life.newcomer.on_page,
             m.WrongCluster: self._on_wrong_cluster,
             m.StatusRequest: lambda peer, message: [e.Describe(peer, message.id)],
+            **dict.fromkeys(PROBES, reach.on_message),
         }
 
     @property
@@ -100,13 +104,13 @@ class Node:
 
     def next_deadline(self) -> float:
         """When the next ``Tick`` is due, in the clock's monotonic seconds."""
-        due = self._next_upkeep
+        due = min(self._next_upkeep, self.reach.next_deadline())
         requests = self.table.next_deadline()
         return due if requests is None else min(due, requests)
 
     def _on_tick(self, _: e.Tick) -> list[Effect]:
         now = self.home.clock.monotonic()
-        effects = self.table.expire(now)
+        effects = self.table.expire(now) + self.reach.tick(now)
         if now < self._next_upkeep:
             return effects
         self._next_upkeep = now + (limits.UPKEEP_SECONDS if self.ready else limits.SEEK_SECONDS)
@@ -213,21 +217,20 @@ class Node:
         home, peer = self.home, NodeId(event.peer)
         if home.topology is None or home.topology.member(peer) is None:
             return self.life.on_link_up(peer)
-        home.up.add(peer)
-        if peer in home.seen_up:
-            home.returned[peer] = home.clock.monotonic()
-        home.seen_up.add(peer)
-        return [Send(peer, m.Announce(home.topology.encode())), *self.life.newcomer.on_peer_up()]
+        greeting = Send(peer, m.Announce(home.topology.encode()))
+        return [greeting, *self.reach.on_link(peer, up=True), *self.life.newcomer.on_peer_up()]
 
     def _on_peer_down(self, event: e.PeerDown) -> list[Effect]:
         peer = NodeId(event.peer)
-        self.home.up.discard(peer)
+        effects = self.reach.on_link(peer, up=False)
         self.home.scans.pop(peer, None)
         self.life.newcomer.on_peer_lost(peer)
-        return self.table.peer_down(peer)
+        return effects + self.table.peer_down(peer)
 
     def _on_undelivered(self, event: e.Undelivered) -> list[Effect]:
         message = event.message
+        if isinstance(message, PROBES):
+            return self.reach.on_undelivered(NodeId(event.peer), message)
         self.home.counters["undelivered"] += 1
         if type(message) is m.Scan:
             self.life.newcomer.on_peer_lost(event.peer)

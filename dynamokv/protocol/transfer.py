@@ -90,7 +90,7 @@ class Fill:
         """Whether this node now holds what it must."""
         done = [peer for peer, source in self.sources.items() if source.cursor == END]
         enough = len(done) >= (len(self.sources) + 1) // 2
-        return enough and all(peer in done for peer in self.sources if home.is_up(NodeId(peer)))
+        return enough and all(peer in done for peer in self.sources if NodeId(peer) in home.linked)
 
 
 class Newcomer:

@@ -21,12 +21,13 @@ def all_linked(home: Home, *, member: bool) -> bool:
     """Whether a process that is ready reaches all of its peers. ``member``: as in ``Arrival``."""
     assert home.topology is not None
     peers = [one.node_id for one in home.topology.members]
-    linked = home.up & home.greeted_by if member else home.up
+    linked = (home.linked & home.greeted_by) - home.slow if member else home.linked
     return all(peer in linked or peer == home.node_id for peer in peers)
 
 
 class Arrival:
-    """Whether a core can serve yet. ``member``: peers must have linked back, too."""
+    """Whether a core can serve yet. ``member``: peers must have linked back, and
+    answered, too."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, home: Home, *, member: bool) -> None:
         self.home = home

@@ -10,11 +10,16 @@ from dynamokv.config import NodeConfig
 from dynamokv.ports import Stat
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.node import Node
+from dynamokv.protocol.reachability import loop_lag_of, standing
+from dynamokv.ring.topology import Member, Topology
 from dynamokv.runtime.latency import Window, percentile
 from dynamokv.runtime.loop import Runtime
 from dynamokv.wire import codec
 
-WATCHED = ("read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "wrong_cluster")
+WATCHED = (
+    "read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "wrong_cluster",
+    "peers_slow", "peers_down",
+)  # fmt: skip
 """Counters that operators watch: there from the start, not only when they have counted."""
 
 
@@ -39,19 +44,27 @@ def ring(process: Process) -> dict[str, Any]:
 
 
 def members(home: Home) -> dict[str, dict[str, Any]]:
-    """Every member by its id, and whether this process reaches it."""
+    """Every member by its id, and whether this process would send it a request."""
     if home.topology is None:
         return {}
     return {
-        member.node_id.hex(): {
-            "address": member.address,
-            "zone": member.zone,
-            "weight": member.weight,
-            "self": member.node_id == home.node_id,
-            "state": "up" if member.node_id in home.up else "down",
-            "filling": member.node_id == home.topology.change,
-        }
+        member.node_id.hex(): _member(home, home.topology, member)
         for member in home.topology.members
+    }
+
+
+def _member(home: Home, topology: Topology, member: Member) -> dict[str, Any]:
+    verdict, why, since = standing(home, member.node_id)
+    return {
+        "address": member.address,
+        "zone": member.zone,
+        "weight": member.weight,
+        "self": member.node_id == home.node_id,
+        "state": verdict.value,
+        "why": why,
+        "state_seconds": home.clock.monotonic() - since,
+        "loop_lag": loop_lag_of(home, member.node_id),
+        "filling": member.node_id == topology.change,
     }
 
 
@@ -143,7 +156,11 @@ def metrics_of(
         "in_flight": in_flight,
         "counters": counters,
         "storage": dict(storage),
-        "peers": {key: {"up": value["state"] == "up"} for key, value in members(home).items()},
+        "peers": {
+            key: {name: value[name] for name in ("state", "state_seconds", "loop_lag")}
+            | {"up": value["state"] != "down"}
+            for key, value in members(home).items()
+        },
     }
 
 

@@ -22,6 +22,7 @@ from dynamokv.wire import record as records
 from dynamokv.wire.context import seal_of, token_of
 from dynamokv.wire.keys import name_of
 from dynamokv.wire.messages import Message
+from dynamokv.wire.probes import PROBES
 from tests.protocol.fakes import Store
 from tests.ring import rings
 
@@ -53,6 +54,8 @@ class Bench:
 
     Attributes:
         last: the effects of the last step.
+        probes: what it sent to find out who answers; in no other effects, for it is about nothing
+            else.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Bench:
         )
         self.node = Node(self.home, topology)
         self.last: list[Effect] = []
+        self.probes: list[e.Send] = []
         self._perform(self.node.start())
 
     def step(self, event: Event) -> list[Effect]:
@@ -105,7 +109,9 @@ class Bench:
         self.schedule.run_until(self.schedule.now_ns + nanoseconds(seconds))
 
     def _perform(self, effects: list[Effect]) -> list[Effect]:
-        done = list(effects)
+        probes = [effect for effect in of(e.Send, effects) if isinstance(effect.message, PROBES)]
+        self.probes += probes
+        done = [effect for effect in effects if effect not in probes]
         for effect in effects:
             if type(effect) is e.Write:
                 self.store.write(effect)

@@ -20,6 +20,7 @@ from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.messages import Message
+from dynamokv.wire.probes import PROBES
 
 LINES_MAX: Final = 20_000
 """Of one trace: its end is what matters."""
@@ -60,7 +61,8 @@ class Trace:
     def watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
         """A step."""
         self._know(process)
-        if not effects and isinstance(event, (e.Tick, e.IdentityStored)):
+        effects = [effect for effect in effects if not _is_probe(effect)]
+        if not effects and (isinstance(event, (e.Tick, e.IdentityStored)) or _is_probe(event)):
             return
         self.lines.append(
             f"{self._now_ns() / MILLISECOND:.1f} ms  {process.name}  {self._event(event)}"
@@ -245,6 +247,15 @@ class Trace:
                 yield self.topology(Topology.decode(message.topology))
         if isinstance(message, (m.PutDone, m.GetDone)):
             yield f"by {' '.join(map(self.name, message.replicas))}"
+
+
+def _is_probe(item: Event | Effect | None) -> bool:
+    """Members probe each other all the time; what comes of it is reported."""
+    match item:
+        case e.Send(_, message) | e.Received(_, message) | e.Undelivered(_, message):
+            return isinstance(message, PROBES)
+        case _:
+            return False
 
 
 def _shown(value: bytes) -> str:
