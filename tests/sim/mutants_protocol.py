@@ -377,7 +377,7 @@ TOPOLOGY: Final = (
     Mutant(
         "a copied directory is let in",
         "one identity cannot run twice: the second is refused while the first answers",
-        (Edit(Driver._move, "if home.is_up(known.node_id):", "if known.address == '':"),),
+        (Edit(Driver._move, "if known.node_id in home.linked:", "if known.address == '':"),),
     ),
 )
 
