@@ -107,8 +107,8 @@ class NodeConfig:
     pause of a peer."""
 
     hedge_after: float = 0.03
-    """Seconds before a read that still waits asks one more owner. Shorter cuts the tail, longer
-    saves work."""
+    """Seconds before a read that still waits asks one more owner, at the latest: sooner when its
+    answers usually come sooner. Longer saves work, and hedges are a tenth of the reads at most."""
 
     partitions: int = limits.PARTITIONS_DEFAULT
     """Equal parts of the key space, a power of two, fixed for ever. More for rings that may pass
@@ -131,6 +131,14 @@ class NodeConfig:
 
     in_flight_max: int = limits.IN_FLIGHT_MAX
     """Requests under way at once; beyond it calls raise ``Overloaded`` before any work."""
+
+    in_flight_bytes_max: int = limits.IN_FLIGHT_BYTES_MAX
+    """Bytes that the requests under way hold, names, values and answers together; beyond it calls
+    raise ``Overloaded`` as well. Raise it, with the memory, for many large values at once."""
+
+    background_bytes_per_second: int = limits.BACKGROUND_BYTES_PER_SECOND
+    """Bytes a second that repair, hints and transfers may move while nobody is hindered; less, and
+    never nothing, while requests or the event loop are slow. More heals sooner."""
 
     memtable_bytes: int = 32 * limits.MiB
     """Bytes of new rows in memory before they become a table; up to three times that are held.
@@ -170,6 +178,8 @@ class NodeConfig:
         check_range("sibling_cap", self.sibling_cap, 1, 10_000)
         check_range("max_clock_drift", self.max_clock_drift, 0.1, 3600.0)
         check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
+        check_range("in_flight_bytes_max", self.in_flight_bytes_max, limits.MiB, 1 << 40)
+        check_range("background_bytes_per_second", self.background_bytes_per_second, 1024, 1 << 40)
         check_range("memtable_bytes", self.memtable_bytes, 64 * limits.KiB, 1 << 40)
         check_range("cache_bytes", self.cache_bytes, 0, 1 << 40)
         if (
@@ -226,6 +236,10 @@ class ClientConfig:
     in_flight_max: int = limits.IN_FLIGHT_MAX
     """Requests under way at once; beyond it calls raise ``Overloaded`` before any work."""
 
+    in_flight_bytes_max: int = limits.IN_FLIGHT_BYTES_MAX
+    """Bytes that the requests under way hold, names, values and answers together; beyond it calls
+    raise ``Overloaded`` as well. Raise it, with the memory, for many large values at once."""
+
     serializer: Serializer | None = None
     """Your own encoding of values. Default: CBOR. Every member and client of a ring must use the
     same."""
@@ -241,6 +255,7 @@ class ClientConfig:
         check_name("cluster", self.cluster)
         check_range("request_timeout", self.request_timeout, 0.001, 3600.0)
         check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
+        check_range("in_flight_bytes_max", self.in_flight_bytes_max, limits.MiB, 1 << 40)
 
     @classmethod
     def load(cls, source: ClientConfig | str | Path | None = None, **explicit: Any) -> ClientConfig:
@@ -328,6 +343,7 @@ _SHARED_PARSERS: dict[str, Callable[[Any], Any]] = {
     "consistency": consistency,
     "request_timeout": number,
     "in_flight_max": integer,
+    "in_flight_bytes_max": integer,
 }
 _CLIENT_PARSERS: dict[str, Callable[[Any], Any]] = {**_SHARED_PARSERS, "nodes": addresses}
 _NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
@@ -347,6 +363,7 @@ _NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
     "expect_members": integer,
     "sibling_cap": integer,
     "max_clock_drift": number,
+    "background_bytes_per_second": integer,
     "memtable_bytes": integer,
     "cache_bytes": integer,
 }

@@ -116,6 +116,94 @@ milliseconds, so that an expiry, which is a moment plus this, always fits its 64
 IN_FLIGHT_MAX: Final = 16_384
 """Requests that one node or client has under way. Beyond it: ``Overloaded`` before any work."""
 
+IN_FLIGHT_BYTES_MAX: Final = 64 * MiB
+"""Names, values and answers of the requests under way, together. A put holds its values twice, as
+they came and as records, so that a full node has up to twice this in memory for them."""
+
+ANSWER_SMOOTHING: Final = 16
+"""A read reserves what the answers of the last sixteen or so brought: few enough to follow a hot
+key that grows."""
+
+TRAILING_MAX: Final = 1024
+"""Reads that were answered and wait for a late owner, to repair it. They are background: beyond
+this the oldest is given up, and the next read of its key repairs."""
+
+CREDIT_MESSAGES: Final = IN_FLIGHT_MAX
+"""Questions that one node has outstanding at one peer. As many as it may have requests, so that
+only a peer that is silent while others answer meets it."""
+
+CREDIT_BYTES: Final = 32 * MiB
+"""The same in bytes: what a peer that is linked but silent costs a sender, in libzmq's queue or in
+the peer's own. Receive queues have no bound of their own (``transport.zeromq`` says why), so a
+member holds at most this and one message for each other member and each client."""
+
+CREDIT_PROBE_SECONDS: Final = 0.5
+"""A peer without credit is asked one question more after so long, and then after twice as long each
+time, in case its answers were lost rather than late."""
+
+HEDGE_FLOOR_SECONDS: Final = 0.001
+"""No read is hedged earlier: below this, an answer is late because of this process."""
+
+HEDGE_SAMPLES: Final = 512
+"""Answers that the percentile of a hedge is taken from: 25 of them are above it."""
+
+HEDGE_PERCENTILE: Final = 0.95
+"""Half of what the budget allows is then used in peace."""
+
+HEDGE_SHARE: Final = 0.1
+"""Hedges for each read: extra work that a slow peer may cause, whatever else is wrong."""
+
+HEDGE_BURST: Final = 20
+"""Hedges saved up in peace, for the reads that were under way to a peer when it froze."""
+
+RETRY_SHARE: Final = 0.1
+"""Requests passed on once more after an owner was overloaded, for each request: retries that grow
+with the load keep a ring down (Bronson and others, HotOS 2021)."""
+
+RETRY_BURST: Final = 20
+"""Such retries saved up in peace."""
+
+BACKGROUND_BYTES_PER_SECOND: Final = 16 * MiB
+"""What repair, hints and transfers may move while nobody is hindered by it: 100,000 keys of a
+kilobyte in 6 s, a tenth of what a 1 Gbit/s link carries."""
+
+BACKGROUND_FLOOR: Final = 1 / 32
+"""The share of it that is left under the worst pressure. Never nothing: a ring that is never idle
+must heal as well."""
+
+PRESSURE_SECONDS: Final = 0.5
+"""Between two decisions about the rate of background work."""
+
+PRESSURE_LATENCY_RATIO: Final = 2.0
+"""The foreground counts as hindered when its requests take so many times what they usually take."""
+
+PRESSURE_LATENCY_SECONDS: Final = 0.002
+"""And by so much more, because twice of next to nothing is nothing."""
+
+PRESSURE_LAG_SECONDS: Final = 0.05
+"""An event loop that is late by this is hindered, by whomever."""
+
+PRESSURE_MEMORY: Final = 64
+"""Decisions over which the usual latency of the foreground follows a lasting change: half a
+minute."""
+
+PRESSURE_MEMORY_OF_BETTER: Final = 4
+"""The same when it falls: a good moment is what the foreground can have."""
+
+CLOCK_RATE_PPM: Final = 1000
+"""Two clocks' rates differ by less than this; real ones by a fifth of it."""
+
+TRANSIT_PEERS_MAX: Final = 4096
+"""Peers and clients whose clocks are compared with this node's; beyond it the oldest is learned
+anew."""
+
+QUEUE_SECONDS: Final = 0.5
+"""Every frame has waited for so long: this node does not keep up. It then refuses requests that it
+would coordinate, so that those it took are answered in time (Nichols and Jacobson 2012)."""
+
+QUEUE_INTERVAL_SECONDS: Final = 0.5
+"""Over which every frame must have waited: a burst passes within it."""
+
 PARKED_MAX: Final = 1024
 """Requests of a newer epoch that wait for the topology; beyond it they are dropped, counted, and
 the sender retries."""

@@ -57,17 +57,8 @@ class ClientNode:
         return self._next_ask if requests is None else min(self._next_ask, requests)
 
     def _on_request(self, event: e.Request) -> list[Effect]:
-        home = self.home
         origin = Origin(e.LOCAL, event.ticket)
-        if len(self.table.operations) >= home.settings.in_flight_max:
-            home.counters["overloaded"] += 1
-            text = f"{home.settings.in_flight_max} requests are under way"
-            return [
-                e.Reply(
-                    event.ticket, m.Failed(event.ticket, m.FailedCode.OVERLOADED, 0, 0, [], text)
-                )
-            ]
-        now = home.clock.monotonic()
+        now = self.home.clock.monotonic()
         deadline = now + event.message.budget_ms / 1000
         operation = ForwardOp(self.table.new_id(), origin, event.message, deadline)
         return self.table.start(operation, now)
@@ -79,7 +70,7 @@ class ClientNode:
         if type(message) is m.Refused:
             return self.table.fail(message.id, peer, message.detail, untouched=True)
         if type(message) is m.Refresh:
-            return self._adopt(message.topology) + self.table.restart(message.id)
+            return self._adopt(message.topology) + self.table.restart(message.id, peer)
         if isinstance(message, (m.TopologyReply, m.Announce)):
             return self._adopt(message.topology)
         if type(message) is m.JoinAnswer:

@@ -109,7 +109,10 @@ class PageStored(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """Time has passed: look at the timers."""
+    """Time has passed: look at the timers. ``lag``: seconds by which the event loop was late when
+    that was last looked at."""
+
+    lag: float = 0.0
 
 
 class Stop(NamedTuple):

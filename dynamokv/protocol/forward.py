@@ -8,6 +8,9 @@ Rules:
       when it certainly was not applied: it never left, or it was refused before any work. Otherwise
       it is ``INDETERMINATE``: applied twice, it could undo a write that came in between.
     - Every owner gets one try for each topology, and all of it happens within one deadline.
+    - An owner that is overloaded sends one request on to the next only as far as a budget goes: a
+      tenth of the requests. Retries that grow with the load keep a ring down. Nobody waits before a
+      retry, so there is nothing to spread by chance.
 """
 
 from __future__ import annotations
@@ -43,19 +46,21 @@ class ForwardOp:
         self.id = id
         self.origin = origin
         self.request = request
-        self.deadline = deadline
-        self.done = False
+        self.deadline = self.turn = deadline
+        self.replied = self.done = False
         self.epoch = 0
         self.starts = 0
         self.target: NodeId | None = None
         self.untried: list[NodeId] = []
         self.failures: list[str] = []
         self.refusal: Failed | None = None
+        self.short_of_credit = False
 
     def start(self, home: Home) -> list[Effect]:
         """Send it to an owner that is up."""
         self.epoch = home.epoch
         self.starts += 1
+        home.load.retries.earn()
         owners = self._candidates(home)
         if not owners:
             return self._end(FailedCode.USAGE, "the names of one request must have the same owners")
@@ -75,6 +80,8 @@ class ForwardOp:
             return []
         if type(message) is Failed and message.code in _NOTHING_DONE:
             self.refusal = message
+            if message.code == FailedCode.OVERLOADED and not home.load.retries.spend(1):
+                self.untried.clear()
             return self._try_another(home, message.detail)
         if not isinstance(message, (PutDone, GetDone, Failed, StatusReply)):
             return self.on_failure(home, peer, "answered another question", untouched=False)
@@ -92,8 +99,6 @@ class ForwardOp:
 
     def on_timer(self, home: Home, now: float) -> list[Effect]:
         """At the deadline, give up."""
-        if now < self.deadline:
-            return []
         assert self.target is not None
         self.failures.append(f"{self.target.hex()[:8]} (no answer in time)")
         write = type(self.request) is PutRequest
@@ -118,7 +123,12 @@ class ForwardOp:
     def _next(self, home: Home) -> list[Effect]:
         while self.untried:
             owner = self.untried.pop(0)
-            if home.is_up(owner) and owner != home.node_id:
+            if owner == home.node_id or not home.is_up(owner):
+                continue
+            if why_not := home.why_not(owner):
+                self.failures.append(f"{owner.hex()[:8]} ({why_not})")
+                self.short_of_credit = True
+            else:
                 self.target = owner
                 budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
                 request = self.request._replace(id=self.id, epoch=home.epoch, budget_ms=budget_ms)
@@ -126,7 +136,8 @@ class ForwardOp:
         if self.refusal is not None:
             self.done = True
             return [answer(self.origin, self.refusal._replace(id=self.origin.id))]
-        return self._end(FailedCode.UNAVAILABLE, "no owner of this key took the request")
+        code = FailedCode.OVERLOADED if self.short_of_credit else FailedCode.UNAVAILABLE
+        return self._end(code, "no owner of this key took the request")
 
     def _end(self, code: FailedCode, detail: str) -> list[Effect]:
         self.done = True

@@ -5,8 +5,9 @@ Rules:
     - An owner counts its own copy, and sends the others its digests: "same" is the usual answer,
       and it carries nothing.
     - First as many owners as needed, and those that came back lately; when an answer is late, one
-      more for each that is missing. A read never waits for an owner that is known to be down, and
-      asks one that is known to be slow last.
+      more for each that is missing, as the budget allows (``hedging.py``). A read never waits for
+      an owner that is known to be down, and asks one last that is known to be slow, or owes answers
+      for long.
     - An answer that would be too large holds the first records only. The reply then goes as far as
       the shortest answer, and whoever asked asks again for the rest.
     - The reply is the join of the answers. Whoever answered with less is sent the join afterwards,
@@ -34,6 +35,7 @@ from dynamokv.wire.messages import (
     Message,
     Replicate,
 )
+from dynamokv.wire.weight import weight_of
 
 
 class GetOp:
@@ -44,6 +46,7 @@ class GetOp:
         self.origin = origin
         self.request = request
         self.deadline = now + request.budget_ms / 1000
+        self.turn = self.patience = 0.0
         self.done = False
         self.epoch = 0
         self.replied = False
@@ -72,22 +75,29 @@ class GetOp:
         for owner in owners:
             if owner == home.node_id:
                 self._read_here(home)
-            elif owner in home.up:
-                spare.append(owner)
+            elif why_not := home.why_not(owner):
+                tally.fail(owner, why_not)
             else:
-                tally.fail(owner, "down")
+                spare.append(owner)
         if tally.verdict is Verdict.LOST:
-            return self._end(FailedCode.UNAVAILABLE, "")
+            return self._end(*tally.why_not())
+        hedging, now = home.load.hedging, home.clock.monotonic()
+        self.patience = hedging.delay
+        self.turn = now + hedging.delay
         # Spread reads over the owners, by the request's number rather than by chance.
         turn = self.id % len(spare) if spare else 0
         self.spare = spare[turn:] + spare[:turn]
-        if home.slow:
-            self.spare.sort(key=home.slow.__contains__)
+        late = now - hedging.delay
+        self.spare.sort(
+            key=lambda owner: (home.load.credit.is_behind(owner, late), owner in home.slow)
+        )
         effects = self._ask(home, self.tally.needed - len(self.tally.yes))
         if home.returned:
-            returned = home.recently_returned(home.clock.monotonic())
+            returned = home.recently_returned(now)
             self.spare.sort(key=lambda owner: owner not in returned)
             effects += self._ask(home, sum(owner in returned for owner in self.spare))
+        if self.waiting:
+            hedging.budget.earn()
         return effects + self._settle(home)
 
     def _read_here(self, home: Home) -> None:
@@ -132,14 +142,17 @@ class GetOp:
         return self._replace(home, NodeId(peer), reason)
 
     def on_timer(self, home: Home, now: float) -> list[Effect]:
-        """Early: ask one more owner for each answer that is late. At the deadline: end with what
-        there is."""
+        """Early: ask one more owner for each answer that is late, as far as the budget goes, and
+        look again after twice as long. At the deadline: end with what there is."""
         if now < self.deadline:
-            self.hedged = True
+            self.patience *= 2
+            self.turn = now + self.patience * (1 + home.rng.random())
             home.doubted.update(dict.fromkeys(self.waiting))
             missing = 0 if self.replied else self.tally.needed - len(self.tally.yes)
-            home.counters["hedged_reads"] += min(missing, len(self.spare))
-            return self._ask(home, missing)
+            hedges = home.load.hedging.budget.spend(min(missing, len(self.spare)))
+            self.hedged = self.hedged or hedges > 0
+            home.counters["hedged_reads"] += hedges
+            return self._ask(home, hedges)
         for owner in self.waiting:
             self.tally.fail(owner, "no answer in time")
         self.waiting = []
@@ -234,7 +247,10 @@ class GetOp:
                 effects += self._repair_here(home, stale)
             else:
                 keys, whole_records = [key for key, _ in stale], [whole for _, whole in stale]
-                effects.append(Send(owner, Replicate(0, home.epoch, 0, keys, whole_records)))
+                repair = Replicate(0, home.epoch, 0, keys, whole_records)
+                # Without a rate to spare, the next read of it repairs.
+                if home.load.pressure.take(home.clock.monotonic(), weight_of(repair)):
+                    effects.append(Send(owner, repair))
         return effects
 
     def _repair_here(self, home: Home, stale: list[tuple[bytes, bytes]]) -> list[Effect]:

@@ -15,8 +15,10 @@ from dynamokv.causality.hlc import HybridClock, wall_ms_of
 from dynamokv.causality.versions import Context
 from dynamokv.errors import StorageError
 from dynamokv.ports import Clock, Reader, Rng
+from dynamokv.protocol.credit import NO_CREDIT
 from dynamokv.protocol.identity import new_actor
 from dynamokv.protocol.liveness import Liveness
+from dynamokv.protocol.load import Load
 from dynamokv.ring.hashing import partition_shift, position_of
 from dynamokv.ring.placement import Placement, place
 from dynamokv.ring.topology import Topology
@@ -25,6 +27,7 @@ from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
 
 NO_OWNERS: tuple[NodeId, ...] = ()
+DOWN = "down"
 LAG_SAMPLES = 1024
 """Applied writes that the replication lag is taken from."""
 
@@ -44,6 +47,10 @@ class Settings:
     hedge_after: float = 0.03
     sibling_cap: int = limits.SIBLINGS_MAX
     in_flight_max: int = limits.IN_FLIGHT_MAX
+    in_flight_bytes_max: int = limits.IN_FLIGHT_BYTES_MAX
+    credit_messages: int = limits.CREDIT_MESSAGES
+    credit_bytes: int = limits.CREDIT_BYTES
+    background_bytes_per_second: int = limits.BACKGROUND_BYTES_PER_SECOND
 
 
 class ClockDrift(ValueError):
@@ -88,6 +95,14 @@ class Home:
         self.writable = True
         self.uncounted: NodeId | None = None
         self.counters: Counter[str] = Counter()
+        self.load = Load(
+            in_flight_max=settings.in_flight_max,
+            in_flight_bytes_max=settings.in_flight_bytes_max,
+            credit_messages=settings.credit_messages,
+            credit_bytes=settings.credit_bytes,
+            hedge_after=settings.hedge_after,
+            background_bytes_per_second=settings.background_bytes_per_second,
+        )
         self.lags_ms: deque[int] = deque(maxlen=LAG_SAMPLES)
         self._seed = 0
         self._shift = 64
@@ -128,6 +143,12 @@ class Home:
     def is_up(self, peer: NodeId) -> bool:
         """Whether requests go to this peer."""
         return peer in self.up
+
+    def why_not(self, peer: NodeId) -> str:
+        """Why this peer cannot be asked anything now; nothing when it can."""
+        if peer not in self.up:
+            return DOWN
+        return "" if self.load.credit.has_room(peer, self.clock.monotonic()) else NO_CREDIT
 
     def recently_returned(self, now: float) -> set[NodeId]:
         """Peers that were away and came back not long ago: they may have missed writes."""

@@ -108,8 +108,9 @@ class Node:
         requests = self.table.next_deadline()
         return due if requests is None else min(due, requests)
 
-    def _on_tick(self, _: e.Tick) -> list[Effect]:
+    def _on_tick(self, tick: e.Tick) -> list[Effect]:
         now = self.home.clock.monotonic()
+        self.home.load.pressure.tick(now, tick.lag)
         effects = self.table.expire(now) + self.reach.tick(now)
         if now < self._next_upkeep:
             return effects
@@ -126,10 +127,6 @@ class Node:
 
     def _coordinate(self, origin: Origin, request: m.PutRequest | m.GetRequest) -> list[Effect]:
         home = self.home
-        if len(self.table.operations) >= home.settings.in_flight_max:
-            home.counters["overloaded"] += 1
-            text = f"{home.settings.in_flight_max} requests are under way"
-            return [e.answer(origin, m.Failed(origin.id, m.FailedCode.OVERLOADED, 0, 0, [], text))]
         assert home.topology is not None
         if home.topology.n < request.level < Consistency.ALL:
             text = f"consistency {request.level} cannot be met: the ring keeps n={home.topology.n}"
@@ -190,7 +187,7 @@ class Node:
         return serve
 
     def _on_refresh(self, peer: bytes, message: m.Refresh) -> list[Effect]:
-        return self.life.adopt(message.topology, peer) + self.table.restart(message.id)
+        return self.life.adopt(message.topology, peer) + self.table.restart(message.id, peer)
 
     def _park(self, peer: bytes, message: Any) -> list[Effect]:
         """The asker knows a newer ring: learn it first, then serve."""

@@ -47,8 +47,8 @@ class PutOp:
         self.id = id
         self.origin = origin
         self.request = request
-        self.deadline = now + request.budget_ms / 1000
-        self.done = False
+        self.deadline = self.turn = now + request.budget_ms / 1000
+        self.replied = self.done = False
         self.epoch = 0
         self.starts = 0
         self.tally = Tally(NO_OWNERS, 0)
@@ -72,16 +72,18 @@ class PutOp:
         self.tally = tally = Tally(counted, replicas_needed(self.request.level, len(counted)))
         others: list[NodeId] = []
         for owner in owners:
-            if owner in home.up and owner != home.node_id:
+            if owner == home.node_id:
+                continue
+            if why_not := home.why_not(owner):
+                tally.fail(owner, why_not)
+            else:
                 others.append(owner)
-            elif owner != home.node_id:
-                tally.fail(owner, "down")
         effects: list[Effect] = []
         if self.stored:
             tally.add(home.node_id)
         elif not self.records:
             if tally.verdict is Verdict.LOST:
-                return self._end(FailedCode.UNAVAILABLE, "")
+                return self._end(*tally.why_not())
             rows = self._mint(home, keys)
             if not rows:
                 return self._finish(home)
@@ -111,9 +113,7 @@ class PutOp:
         return self._settle(home)
 
     def on_timer(self, home: Home, now: float) -> list[Effect]:
-        """Nothing to do early; at the deadline, whatever is missing has failed."""
-        if now < self.deadline:
-            return []
+        """At the deadline, whatever is missing has failed."""
         for owner in self.tally.owners:
             self.tally.fail(owner, "no answer in time")
         return self._end(FailedCode.INDETERMINATE, "")

@@ -3,26 +3,48 @@
 A request is a small object with the same verbs (``Operation``). The table finds it by id, passes it
 what concerns it, and drops it once it is done. Replies to ids that are not in the table are
 dropped, so that no caller gets another's reply.
+
+It is also where requests are let in (``admission.py``), and where what they ask of peers takes
+credit (``credit.py``): a question without credit fails at once, as if its peer were unreachable.
 """
 
 from __future__ import annotations
 
 import heapq
-from typing import Protocol
+from typing import Any, Protocol
 
-from dynamokv.protocol.effects import Effect, Origin
+from dynamokv.protocol.credit import NO_CREDIT, Question
+from dynamokv.protocol.effects import Effect, Origin, Send, answer
 from dynamokv.protocol.home import Home
+from dynamokv.wire import messages as m
 from dynamokv.wire.messages import Message
+from dynamokv.wire.weight import weight_of
+
+_QUESTIONS = frozenset({m.Replicate, m.Fetch, m.PutRequest, m.GetRequest})
+"""Messages that take credit until they are answered."""
 
 
 class Operation(Protocol):
-    """One request under way."""
+    """One request under way.
+
+    Attributes:
+        turn: when ``on_timer`` is called next, if that is before the deadline.
+        replied: it is answered; what it still does is background.
+        done: nothing is left to do.
+    """
 
     id: int
     origin: Origin
     deadline: float
+    turn: float
     epoch: int
+    replied: bool
     done: bool
+
+    @property
+    def request(self) -> Message:
+        """What was asked."""
+        ...
 
     def start(self, home: Home) -> list[Effect]:
         """Begin, or begin again under a new topology."""
@@ -62,52 +84,67 @@ class RequestTable:
         return self._next_id
 
     def start(self, operation: Operation, now: float) -> list[Effect]:
-        """Take a request in."""
-        effects = operation.start(self.home)
+        """Take a request in, or refuse it before any work."""
+        home = self.home
+        request = operation.request
+        weight, reads = weight_of(request), type(request) is m.GetRequest
+        admission = home.load.admission
+        refusal = admission.refusal(weight, reads=reads)
+        while refusal and admission.can_give_way:
+            # What is done already gives way to what is not.
+            self._shed()
+            refusal = admission.refusal(weight, reads=reads)
+        if refusal:
+            home.counters["overloaded"] += 1
+            home.counters[refusal.counter] += 1
+            origin = operation.origin
+            code = m.FailedCode.OVERLOADED
+            return [answer(origin, m.Failed(origin.id, code, 0, 0, [], refusal.text))]
+        effects = operation.start(home)
         if operation.done:
             return effects
         id = operation.id
         self.operations[id] = operation
+        admission.enter(id, now, weight, reads=reads)
         if not operation.origin.peer:
             self.by_ticket[operation.origin.id] = id
-        patience = now + self.home.settings.hedge_after
-        heapq.heappush(self._timers, (min(patience, operation.deadline), id))
-        return effects
+        heapq.heappush(self._timers, (min(operation.turn, operation.deadline), id))
+        return self._went_on(operation, effects)
 
     def reply(self, id: int, peer: bytes, message: Message) -> list[Effect]:
         """An answer came in."""
+        load, now = self.home.load, self.home.clock.monotonic()
+        question = load.credit.give_back(peer, id, now)
+        if question is not None and question.fetches:
+            load.hedging.answered(now - question.asked)
         operation = self.operations.get(id)
         if operation is None:
             self.home.counters["late_replies"] += 1
             return []
-        effects = operation.on_reply(self.home, peer, message)
-        if operation.done:
-            self._drop(operation)
-        return effects
+        load.admission.grow(id, weight_of(message))
+        return self._went_on(operation, operation.on_reply(self.home, peer, message))
 
     def fail(self, id: int, peer: bytes, reason: str, *, untouched: bool) -> list[Effect]:
         """An answer will not come."""
+        self.home.load.credit.give_back(peer, id, self.home.clock.monotonic())
         operation = self.operations.get(id)
         if operation is None:
             return []
         effects = operation.on_failure(self.home, peer, reason, untouched=untouched)
-        if operation.done:
-            self._drop(operation)
-        return effects
+        return self._went_on(operation, effects)
 
-    def restart(self, id: int) -> list[Effect]:
+    def restart(self, id: int, peer: bytes) -> list[Effect]:
         """A peer refused a request for its old topology: begin again, under the one that is here by
         now. A request that did so already is not sent again, which could apply it twice."""
+        self.home.load.credit.give_back(peer, id, self.home.clock.monotonic())
         operation = self.operations.get(id)
         if operation is None or operation.epoch == self.home.epoch:
             return []
-        effects = operation.start(self.home)
-        if operation.done:
-            self._drop(operation)
-        return effects
+        return self._went_on(operation, operation.start(self.home))
 
     def peer_down(self, peer: bytes) -> list[Effect]:
         """Nothing that was asked of this peer will be answered."""
+        self.home.load.credit.forget(peer)
         effects: list[Effect] = []
         for id in [op.id for op in self.operations.values() if op.waits_for(peer)]:
             effects += self.fail(id, peer, "connection lost", untouched=False)
@@ -128,11 +165,10 @@ class RequestTable:
             operation = self.operations.get(heapq.heappop(timers)[1])
             if operation is None:
                 continue
-            effects += operation.on_timer(self.home, now)
-            if operation.done:
-                self._drop(operation)
-            else:
-                heapq.heappush(timers, (operation.deadline, operation.id))
+            effects += self._went_on(operation, operation.on_timer(self.home, now))
+            if not operation.done:
+                again = min(operation.turn, operation.deadline)
+                heapq.heappush(timers, (again if again > now else operation.deadline, operation.id))
         return effects
 
     def next_deadline(self) -> float | None:
@@ -142,7 +178,56 @@ class RequestTable:
             heapq.heappop(timers)
         return timers[0][0] if timers else None
 
+    def _went_on(self, operation: Operation, effects: list[Effect]) -> list[Effect]:
+        """A request did something: what it asks takes credit, and its place is given up once it is
+        answered."""
+        home = self.home
+        if any(type(effect) is Send for effect in effects):
+            effects = self._charge(operation, effects)
+        admission = home.load.admission
+        if operation.done:
+            self._drop(operation)
+        elif operation.replied and operation.id not in admission.trailing:
+            began = admission.trail(operation.id)
+            home.load.pressure.answered(home.clock.monotonic() - began)
+            if admission.too_many_trail:
+                self._shed()
+        return effects
+
+    def _charge(self, operation: Operation, effects: list[Effect]) -> list[Effect]:
+        """Take the credit for what is asked of peers."""
+        home = self.home
+        charged: list[Effect] = []
+        for effect in effects:
+            message: Any = effect.message if type(effect) is Send else None
+            if type(message) not in _QUESTIONS or message.id != operation.id:
+                charged.append(effect)
+                continue
+            assert type(effect) is Send
+            peer = effect.peer
+            question = Question(
+                weight_of(message),
+                home.clock.monotonic(),
+                operation.deadline,
+                type(message) is m.Fetch,
+            )
+            if home.load.credit.take(peer, operation.id, question):
+                charged.append(effect)
+            elif not operation.done:
+                instead = operation.on_failure(home, peer, NO_CREDIT, untouched=True)
+                charged += self._charge(operation, instead)
+        return charged
+
+    def _shed(self) -> None:
+        """Give up the oldest of the reads that are answered."""
+        self.home.counters["repairs_shed"] += 1
+        self._drop(self.operations[next(iter(self.home.load.admission.trailing))])
+
     def _drop(self, operation: Operation) -> None:
-        self.operations.pop(operation.id, None)
+        home = self.home
+        del self.operations[operation.id]
+        began = home.load.admission.leave(operation.id)
+        if began is not None:
+            home.load.pressure.answered(home.clock.monotonic() - began)
         if not operation.origin.peer:
             self.by_ticket.pop(operation.origin.id, None)

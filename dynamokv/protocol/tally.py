@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
+from dynamokv.protocol.credit import NO_CREDIT
 from dynamokv.types import NodeId
+from dynamokv.wire.messages import FailedCode
 
 
 class Verdict(Enum):
@@ -60,3 +62,9 @@ class Tally:
     def failures(self) -> list[str]:
         """One line for each owner that failed, for errors."""
         return [f"{owner.hex()[:8]} ({reason})" for owner, reason in self.failed.items()]
+
+    def why_not(self) -> tuple[FailedCode, str]:
+        """The error of a request that cannot even be begun: overloaded, when credit would help."""
+        if NO_CREDIT in self.failed.values():
+            return FailedCode.OVERLOADED, "too much is outstanding at its owners"
+        return FailedCode.UNAVAILABLE, ""

@@ -26,19 +26,9 @@ from dynamokv.protocol.home import Home
 from dynamokv.wire import frame as frames
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import BEFORE_THE_RING, Message
+from dynamokv.wire.weight import weight_of
 
 log = logging.getLogger("dynamokv.runtime")
-
-MESSAGE_BYTES = 64
-"""What a message weighs beside its records, roughly: for cutting frames, not for accounting."""
-
-_PAYLOADS: dict[type[Any], Callable[[Any], list[bytes]]] = {
-    m.Replicate: lambda message: message.records,
-    m.Fetched: lambda message: message.records,
-    m.PutRequest: lambda message: message.values,
-    m.GetDone: lambda message: message.records,
-    m.Scanned: lambda message: message.records,
-}
 
 
 class Core(Protocol):
@@ -249,8 +239,7 @@ class Executor:
         chunk: list[Message] = []
         size = 0
         for message in messages:
-            payload = _PAYLOADS.get(type(message))
-            weight = MESSAGE_BYTES + (sum(map(len, payload(message))) if payload else 0)
+            weight = weight_of(message)
             full = size + weight > limits.FRAME_BYTES_TARGET
             if chunk and (full or len(chunk) == limits.MESSAGES_PER_FRAME_MAX):
                 self._send_frame(peer, chunk)

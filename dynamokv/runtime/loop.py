@@ -225,5 +225,5 @@ class Runtime:
             self.loop.call_soon(self.flush)
 
     def _tick(self) -> None:
-        self.executor.step(e.Tick())
+        self.executor.step(e.Tick(self.background.loop_lag))
         self.flush()

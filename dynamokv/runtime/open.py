@@ -86,6 +86,7 @@ async def open_client(config: ClientConfig, timeout: float) -> Runtime:
         cluster=config.cluster,
         seeds=config.nodes,
         in_flight_max=config.in_flight_max,
+        in_flight_bytes_max=config.in_flight_bytes_max,
     )
     core = boot.client(settings, clock=SystemClock(), rng=SystemRng())
     runtime = Runtime(loop, core, ZeroMQTransport(loop), None, lambda _: b"")
@@ -127,4 +128,6 @@ def _settings(config: NodeConfig, address: str) -> Settings:
         hedge_after=config.hedge_after,
         sibling_cap=config.sibling_cap,
         in_flight_max=config.in_flight_max,
+        in_flight_bytes_max=config.in_flight_bytes_max,
+        background_bytes_per_second=config.background_bytes_per_second,
     )

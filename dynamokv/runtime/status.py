@@ -154,13 +154,20 @@ def metrics_of(
         "replication_lag": percentile(list(home.lags_ms), 0.99) / 1000,
         "loop_lag": loop_lag,
         "in_flight": in_flight,
+        **home.load.figures(),
         "counters": counters,
         "storage": dict(storage),
-        "peers": {
-            key: {name: value[name] for name in ("state", "state_seconds", "loop_lag")}
-            | {"up": value["state"] != "down"}
-            for key, value in members(home).items()
-        },
+        "peers": {key: _peer(home, key, value) for key, value in members(home).items()},
+    }
+
+
+def _peer(home: Home, key: str, member: dict[str, Any]) -> dict[str, Any]:
+    messages, size_bytes = home.load.credit.outstanding(bytes.fromhex(key))
+    return {
+        **{name: member[name] for name in ("state", "state_seconds", "loop_lag")},
+        "up": member["state"] != "down",
+        "outstanding": messages,
+        "outstanding_bytes": size_bytes,
     }
 
 
@@ -169,6 +176,7 @@ def counters(runtime: Runtime) -> dict[str, int]:
     transport, committer = runtime.transport, runtime.committer
     merged = {
         **dict.fromkeys(WATCHED, 0),
+        **runtime.home.load.counters(),
         **runtime.home.counters,
         **runtime.executor.counters,
     }

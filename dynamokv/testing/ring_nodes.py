@@ -84,6 +84,7 @@ class _Member(Place):
         core: Any = process.core
         counted = {
             **dict.fromkeys(status.WATCHED, 0),
+            **process.home.load.counters(),
             **process.home.counters,
             **process.executor.counters,
         }

@@ -64,7 +64,10 @@ def config_of(settings: dict[str, Any]) -> NodeConfig:
 
 def core_settings(config: NodeConfig, addresses: list[str]) -> dict[str, Any]:
     """What the core wants to know of a configuration."""
-    given = {field.name: getattr(config, field.name) for field in fields(Settings)}
+    names = {field.name for field in fields(NodeConfig)} & {
+        field.name for field in fields(Settings)
+    }
+    given = {name: getattr(config, name) for name in sorted(names)}
     del given["address"]
     return {
         **given,
@@ -79,6 +82,7 @@ def client_settings(config: ClientConfig) -> dict[str, Any]:
     return {
         "cluster": config.cluster,
         "in_flight_max": config.in_flight_max,
+        "in_flight_bytes_max": config.in_flight_bytes_max,
         "hedge_after": Settings().hedge_after,
     }
 

@@ -194,7 +194,7 @@ def test_messages_that_are_none_of_a_members_are_counted() -> None:
 def test_the_next_tick_is_due_for_requests_and_upkeep() -> None:
     lone = Lone()
     upkeep = lone.node.next_deadline()
-    lone.put()
+    lone.get()
     assert lone.node.next_deadline() == pytest.approx(0.03)
     lone.after(0.03)
     lone.step(e.Forget(1))

@@ -34,9 +34,11 @@ class Slow:
     def __init__(self, id: int, origin: Origin, deadline: float) -> None:
         self.id = id
         self.origin = origin
+        self.request: Message = get_request()
         self.deadline = deadline
+        self.turn = 0.5
         self.epoch = 0
-        self.done = False
+        self.replied = self.done = False
         self.asked_of: list[bytes] = []
         self.ends_at_timer = False
         self.log: list[str] = []
@@ -64,7 +66,7 @@ class Slow:
 
 
 def table_with(*deadlines: float) -> tuple[RequestTable, list[Slow]]:
-    table = RequestTable(Lone(hedge_after=0.5).home)
+    table = RequestTable(Lone().home)
     made = [Slow(table.new_id(), Origin(e.LOCAL, at), when) for at, when in enumerate(deadlines)]
     for operation in made:
         table.start(operation, 0.0)
@@ -79,7 +81,7 @@ def size(table: RequestTable) -> int:
 # --- timers ---------------------------------------------------------------------------------------
 
 
-def test_a_request_has_two_turns_its_patience_and_its_deadline() -> None:
+def test_a_request_has_the_turn_that_it_wants_and_its_deadline() -> None:
     table, (slow,) = table_with(2.0)
     assert table.next_deadline() == 0.5
     table.expire(0.4)
@@ -93,7 +95,7 @@ def test_a_request_has_two_turns_its_patience_and_its_deadline() -> None:
     assert size(table) == 0
 
 
-def test_a_short_deadline_comes_before_patience() -> None:
+def test_a_short_deadline_comes_before_another_turn() -> None:
     table, (slow,) = table_with(0.1)
     assert table.next_deadline() == 0.1
     table.expire(0.1)
@@ -214,9 +216,9 @@ def test_beyond_the_limit_requests_are_shed_before_any_work() -> None:
 
 def test_a_request_of_this_epoch_is_not_started_again() -> None:
     table, (slow,) = table_with(2.0)
-    table.restart(slow.id)
+    table.restart(slow.id, b"peer")
     assert slow.log == ["start"]
     slow.epoch = 0
-    table.restart(slow.id)
+    table.restart(slow.id, b"peer")
     assert slow.log == ["start", "start"]
-    assert table.restart(999) == []
+    assert table.restart(999, b"peer") == []

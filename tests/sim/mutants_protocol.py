@@ -262,7 +262,8 @@ REQUESTS: Final = (
         (
             Edit(
                 RequestTable.expire,
-                "heapq.heappush(timers, (operation.deadline, operation.id))",
+                "heapq.heappush(timers, (again if again > now else operation.deadline, "
+                "operation.id))",
                 "pass",
             ),
         ),

@@ -1,0 +1,125 @@
+"""How much this node has outstanding at each peer: a bound above ZeroMQ, by count and by bytes.
+
+High-water marks count frames, and the kernel, libzmq and the peer's own queue all swallow what is
+sent to a peer that is linked but does not answer. So a question takes credit, and only its answer,
+its failure or the end of the link gives it back.
+
+Rules:
+    - A peer without credit counts as unreachable, at once: the next owner takes over.
+    - A peer answers all that it reads, and reads in order. So an answer to a later question gives
+      back the credit of earlier ones that are past their deadlines: they were lost on the way.
+    - Time alone gives nothing back: a silent peer still holds what it was sent. It is asked one
+      question more now and then, twice as rarely each time, in case all answers were lost.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from dynamokv import limits
+
+NO_CREDIT: Final = "no credit: it has not answered what it was asked"
+"""Why a peer was not asked, for errors."""
+
+
+class Question(NamedTuple):
+    """One message that expects an answer."""
+
+    weight: int
+    asked: float
+    deadline: float
+    fetches: bool
+
+
+class _Account:
+    """One peer's."""
+
+    __slots__ = ("bytes", "fetches", "next_probe", "probe_after", "questions")
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.questions: dict[int, Question] = {}
+        self.fetches: dict[int, float] = {}
+        self.probe_after = limits.CREDIT_PROBE_SECONDS
+        self.next_probe = 0.0
+
+    def remove(self, id: int) -> Question | None:
+        question = self.questions.pop(id, None)
+        if question is not None:
+            self.bytes -= question.weight
+            self.fetches.pop(id, None)
+        return question
+
+
+class Credit:
+    """Of all peers.
+
+    Attributes:
+        refused: questions that were not sent for want of it.
+    """
+
+    def __init__(self, messages_max: int, bytes_max: int) -> None:
+        self.refused = 0
+        self._messages_max = messages_max
+        self._bytes_max = bytes_max
+        self._accounts: dict[bytes, _Account] = {}
+
+    def has_room(self, peer: bytes, now: float) -> bool:
+        """Whether this peer may be asked one question more."""
+        account = self._accounts.get(peer)
+        if account is None:
+            return True
+        if account.bytes < self._bytes_max and len(account.questions) < self._messages_max:
+            return True
+        return now >= account.next_probe
+
+    def take(self, peer: bytes, id: int, question: Question) -> bool:
+        """Ask it, or say False."""
+        now = question.asked
+        account = self._accounts.get(peer)
+        if account is None:
+            account = self._accounts[peer] = _Account()
+        elif not self.has_room(peer, now):
+            self.refused += 1
+            return False
+        # One that is asked again is answered twice, and outstanding once.
+        account.remove(id)
+        account.questions[id] = question
+        account.bytes += question.weight
+        if question.fetches:
+            account.fetches[id] = now
+        if account.bytes >= self._bytes_max or len(account.questions) >= self._messages_max:
+            account.next_probe = now + account.probe_after
+            account.probe_after *= 2
+        return True
+
+    def give_back(self, peer: bytes, id: int, now: float) -> Question | None:
+        """It answered, or the question never left. Returns the question, if it was outstanding."""
+        account = self._accounts.get(peer)
+        question = account.remove(id) if account is not None else None
+        if account is None or question is None:
+            return None
+        account.probe_after = limits.CREDIT_PROBE_SECONDS
+        while account.questions:
+            first = next(iter(account.questions))
+            oldest = account.questions[first]
+            if oldest.asked >= question.asked or oldest.deadline > now:
+                break
+            account.remove(first)
+        return question
+
+    def forget(self, peer: bytes) -> None:
+        """The link is gone, and what was on it."""
+        self._accounts.pop(peer, None)
+
+    def is_behind(self, peer: bytes, since: float) -> bool:
+        """Whether a read that was asked before this moment is not answered yet."""
+        account = self._accounts.get(peer)
+        if account is None or not account.fetches:
+            return False
+        return next(iter(account.fetches.values())) < since
+
+    def outstanding(self, peer: bytes) -> tuple[int, int]:
+        """Messages and bytes."""
+        account = self._accounts.get(peer)
+        return (len(account.questions), account.bytes) if account is not None else (0, 0)

@@ -1,0 +1,113 @@
+"""How fast background work may go: a token bucket in bytes, whose rate yields to the foreground.
+
+Anti-entropy, hints and transfers ask here before they move bytes: ``may_work`` says whether now,
+``spend`` says what it came to. Nobody measures anything for it but the foreground itself.
+
+Rules:
+    - The rate halves with each decision while the foreground's requests take longer than they
+      usually do, or the event loop is late, and grows by an eighth of the whole otherwise
+      (additive increase, multiplicative decrease: Chiu and Jain 1989).
+    - It never falls below its floor: a ring that is never idle heals as well.
+    - Work may overdraw the bucket once, and then waits until that is paid: a page need not be cut
+      to fit what is left.
+    - No clock of its own: time comes in with every call.
+"""
+
+from __future__ import annotations
+
+from dynamokv import limits
+
+_STEP = 1 / 8
+
+
+class Pressure:
+    """Of one node.
+
+    Attributes:
+        share: of the whole rate, that is allowed now.
+        hindered: decisions that lowered it.
+    """
+
+    def __init__(self, bytes_per_second: int) -> None:
+        self.share = 1.0
+        self.hindered = 0
+        self._whole = bytes_per_second
+        self._tokens = float(bytes_per_second)
+        self._filled: float | None = None
+        self._decided: float | None = None
+        self._total = 0.0
+        self._count = 0
+        self._usual: float | None = None
+        self._lag = 0.0
+
+    @property
+    def bytes_per_second(self) -> float:
+        """The rate now."""
+        return self._whole * self.share
+
+    # --- what the foreground says -----------------------------------------------------------------
+
+    def answered(self, seconds: float) -> None:
+        """A request of the foreground took so long."""
+        self._total += seconds
+        self._count += 1
+
+    def tick(self, now: float, lag: float) -> None:
+        """Time has passed; the event loop was late by so many seconds."""
+        self._lag = max(self._lag, lag)
+        if self._decided is None:
+            self._decided = now
+        if now - self._decided < limits.PRESSURE_SECONDS:
+            return
+        self._fill(now)
+        self._decided = now
+        if self._is_hindered():
+            self.hindered += 1
+            self.share = max(limits.BACKGROUND_FLOOR, self.share / 2)
+        else:
+            self.share = min(1.0, self.share + _STEP)
+        self._total, self._count, self._lag = 0.0, 0, 0.0
+
+    def _is_hindered(self) -> bool:
+        late = self._lag > limits.PRESSURE_LAG_SECONDS
+        if not self._count:
+            return late
+        mean = self._total / self._count
+        usual = mean if self._usual is None else self._usual
+        # What lasts becomes usual: a ring that is slow for good heals at its full rate again.
+        memory = limits.PRESSURE_MEMORY if mean > usual else limits.PRESSURE_MEMORY_OF_BETTER
+        self._usual = usual + (mean - usual) / memory
+        limit = usual * limits.PRESSURE_LATENCY_RATIO + limits.PRESSURE_LATENCY_SECONDS
+        return late or mean > limit
+
+    # --- what background work asks ----------------------------------------------------------------
+
+    def may_work(self, now: float) -> bool:
+        """Whether something may be moved now."""
+        self._fill(now)
+        return self._tokens > 0
+
+    def spend(self, now: float, size_bytes: int) -> None:
+        """So much is being moved."""
+        self._fill(now)
+        self._tokens -= size_bytes
+
+    def take(self, now: float, size_bytes: int) -> bool:
+        """Both at once."""
+        if not self.may_work(now):
+            return False
+        self._tokens -= size_bytes
+        return True
+
+    def wait(self, now: float) -> float:
+        """Seconds until ``may_work``, as things are."""
+        self._fill(now)
+        return max(0.0, -self._tokens / self.bytes_per_second)
+
+    def _fill(self, now: float) -> None:
+        if self._filled is None:
+            self._filled = now
+        added = max(0.0, now - self._filled) * self.bytes_per_second
+        self._filled = max(now, self._filled)
+        # What is saved up is a second's worth.
+        self._tokens = min(float(self._whole), self._tokens + added)

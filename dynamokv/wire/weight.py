@@ -1,0 +1,45 @@
+"""What a message weighs: the bytes that its lists carry, and a little for the rest.
+
+For bounds and for cutting frames, so it is quick and roughly right rather than exact.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import Any, Final
+
+from dynamokv.wire import messages as m
+from dynamokv.wire.messages import Message
+
+MESSAGE_BYTES: Final = 64
+"""What a message weighs beside its lists, roughly."""
+
+_LISTS: Final[dict[type[Any], tuple[str, str]]] = {
+    m.Replicate: ("keys", "records"),
+    m.Fetched: ("records", "records"),
+    m.PutRequest: ("names", "values"),
+    m.GetRequest: ("names", "names"),
+    m.GetDone: ("records", "seals"),
+    m.Scanned: ("keys", "records"),
+    m.Fetch: ("keys", "keys"),
+}
+"""The lists of bytes of a message; those of one list alone name it twice."""
+
+
+def _getter(cls: type[Any], names: tuple[str, str]) -> tuple[itemgetter[Any], bool]:
+    first, other = (cls._fields.index(name) for name in names)
+    return itemgetter(first, other), first == other
+
+
+_GETTERS: Final = {cls: _getter(cls, names) for cls, names in _LISTS.items()}
+
+
+def weight_of(message: Message) -> int:
+    """Its bytes, roughly."""
+    found = _GETTERS.get(type(message))
+    if found is None:
+        return MESSAGE_BYTES
+    getter, same = found
+    first, other = getter(message)
+    weight = MESSAGE_BYTES + sum(map(len, other))
+    return weight if same else weight + sum(map(len, first))

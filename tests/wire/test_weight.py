@@ -1,0 +1,29 @@
+"""What messages weigh, roughly: their lists of bytes, and a little for the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from dynamokv.wire import messages as m
+from dynamokv.wire.messages import Message
+from dynamokv.wire.weight import MESSAGE_BYTES, weight_of
+
+KEYS, VALUES = [b"k" * 10, b"k" * 20], [b"v" * 1000, b""]
+
+
+@pytest.mark.parametrize(
+    ("message", "lists"),
+    [
+        (m.Replicate(1, 1, 1, KEYS, VALUES), 1030),
+        (m.Fetched(1, VALUES), 1000),
+        (m.PutRequest(1, 1, 1, 1, True, False, 0, KEYS, VALUES, []), 1030),
+        (m.GetRequest(1, 1, 1, 1, False, KEYS), 30),
+        (m.GetDone(1, 1, 1, [], VALUES, KEYS), 1030),
+        (m.Scanned(1, KEYS, VALUES, b""), 1030),
+        (m.Fetch(1, 1, 1, KEYS, [1, 2]), 30),
+        (m.Replicated(1), 0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_message_weighs_its_lists_and_a_little(message: Message, lists: int) -> None:
+    assert weight_of(message) == MESSAGE_BYTES + lists
