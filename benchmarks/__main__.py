@@ -32,6 +32,11 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=LATEST, metavar="PATH", help="the JSON (%(default)s)"
     )
+    parser.add_argument(
+        "--without-trees",
+        action="store_true",
+        help="ring: without keeping hash trees in step, to see what that costs",
+    )
     parser.add_argument("--rows", type=int, help="storage: rows of each store (1,000,000)")
     parser.add_argument(
         "--write-docs", action="store_true", help="storage: put the figures into the documentation"
@@ -39,6 +44,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(given)
     if arguments.what != "storage" and (arguments.rows or arguments.write_docs):
         parser.error("--rows and --write-docs are for storage")
+    if arguments.what != "ring" and arguments.without_trees:
+        parser.error("--without-trees is for ring")
     return arguments
 
 
@@ -51,7 +58,9 @@ def main(given: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     if arguments.what in ("all", "ring"):
         counts = ring.QUICK if arguments.quick else ring.FULL
-        found, document["counters"] = asyncio.run(ring.run(counts, _tell))
+        found, document["counters"] = asyncio.run(
+            ring.run(counts, _tell, trees=not arguments.without_trees)
+        )
         rows += found
     if arguments.what in ("all", "micro"):
         _tell("micro-benchmarks")

@@ -13,6 +13,9 @@ from benchmarks import workload
 from benchmarks.child import say
 from benchmarks.workload import MICROSECONDS, REPETITIONS, keys
 from dynamokv import Consistency, Durability, Node, NodeConfig
+from dynamokv.runtime.commit_queue import CommitQueue
+
+WITHOUT_TREES = "--without-trees"
 
 
 def config_of(data_dir: Path, seeds: tuple[str, ...]) -> NodeConfig:
@@ -47,12 +50,21 @@ def rate(node: Node, count: int) -> float:
     return workload.blocking_rate(node.get, count)
 
 
+def without_trees() -> None:
+    """From now on members of this process keep no trees in step: what is measured is the same
+    without them."""
+    CommitQueue._look_before = lambda self, batch: None  # type: ignore[method-assign]
+
+
 CALLS: dict[str, Callable[..., Any]] = {"local": local, "latencies": latencies, "rate": rate}
 
 
 def main() -> None:
     """Join, answer until stdin ends, and stop cleanly."""
     data_dir, *seeds = sys.argv[1:]
+    if WITHOUT_TREES in seeds:
+        seeds.remove(WITHOUT_TREES)
+        without_trees()
     with Node(config=config_of(Path(data_dir), tuple(seeds))) as node:
         say(node.address)
         for line in sys.stdin:

@@ -140,6 +140,10 @@ class NodeConfig:
     """Bytes a second that repair, hints and transfers may move while nobody is hindered; less, and
     never nothing, while requests or the event loop are slow. More heals sooner."""
 
+    tree_check_interval: float = limits.TREE_CHECK_SECONDS
+    """Seconds between two partitions that are read whole and compared with what is known of them.
+    Shorter finds rot on the disk sooner, longer reads less."""
+
     memtable_bytes: int = 32 * limits.MiB
     """Bytes of new rows in memory before they become a table; up to three times that are held.
     Smaller restarts faster, larger writes less."""
@@ -180,6 +184,7 @@ class NodeConfig:
         check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
         check_range("in_flight_bytes_max", self.in_flight_bytes_max, limits.MiB, 1 << 40)
         check_range("background_bytes_per_second", self.background_bytes_per_second, 1024, 1 << 40)
+        check_range("tree_check_interval", self.tree_check_interval, 0.001, 1_000_000.0)
         check_range("memtable_bytes", self.memtable_bytes, 64 * limits.KiB, 1 << 40)
         check_range("cache_bytes", self.cache_bytes, 0, 1 << 40)
         if (
@@ -362,6 +367,7 @@ _NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
     "n": integer,
     "expect_members": integer,
     "sibling_cap": integer,
+    "tree_check_interval": number,
     "max_clock_drift": number,
     "background_bytes_per_second": integer,
     "memtable_bytes": integer,

@@ -239,6 +239,30 @@ SCAN_PAGE_BYTES: Final = 256 * KiB
 SCAN_RETRY_SECONDS: Final = 1.0
 """After so long without an answer, a newcomer asks for its next page again."""
 
+# --- trees ----------------------------------------------------------------------------------------
+
+TREE_STEP_ROWS: Final = 256
+"""Rows that one step of building a tree reads: one or two milliseconds in which nothing else runs.
+"""
+
+TREE_STEP_SECONDS: Final = 0.01
+"""Between two of these steps: a store of 10^6 rows has its trees back within a minute, at the cost
+of a sixth of a core meanwhile."""
+
+TREE_BEGIN_ROWS: Final = 16
+"""What beginning with a partition counts for in a step, in rows: about as long as that takes."""
+
+TREE_RETRY_SECONDS: Final = 1.0
+"""After a partition could not be read, so long until the next one is tried."""
+
+TREE_CHECK_SECONDS: Final = 30.0
+"""Between two partitions that are compared with the store, which reads all of their rows: a node
+that owns all 512 is through in four hours."""
+
+TREES_KEPT_BYTES: Final = 4 * MiB
+"""Trees that a clean stop writes down, those of the most rows first: what is not kept is built
+anew, and a stop must not take long."""
+
 # --- forming a ring -------------------------------------------------------------------------------
 
 SEEK_SECONDS: Final = 0.1

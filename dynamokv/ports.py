@@ -7,7 +7,7 @@ a long fake is a wrong port.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
@@ -57,6 +57,36 @@ class Reader(Protocol):
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """``newest`` rows with start <= key < end, in key order."""
+        ...
+
+    def scan_visible(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """``visible`` rows with start <= key < end in key order, as of the call."""
+        ...
+
+    def at_rest(self, action: Callable[[], None]) -> None:
+        """Do this while no batch is on its way into the store and all before are accounted for: at
+        once, or before the next one begins."""
+        ...
+
+
+Change: TypeAlias = tuple[bytes, bytes | None, bytes | None]
+"""A key, the record it had, and the one that it has now; ``None`` for no record."""
+
+
+class Account(Protocol):
+    """Whoever keeps book of what is visible in the store."""
+
+    def follows(self, key: bytes) -> bool:
+        """Whether it wants to know of changes of this row. Asked of every row of a batch that is
+        about to begin, so it has to be quick."""
+        ...
+
+    def changed(self, changes: list[Change]) -> None:
+        """A batch was applied: this is what it changed, in order."""
+        ...
+
+    def lost_track(self, key: bytes) -> None:
+        """A batch has changed this row, and what it was before could not be read."""
         ...
 
 

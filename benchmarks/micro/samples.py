@@ -105,6 +105,12 @@ class Rows:
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise NotImplementedError
 
+    def scan_visible(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter(())
+
+    def at_rest(self, action: Callable[[], None]) -> None:
+        action()
+
 
 def node(number: int) -> tuple[Node, bytes]:
     """A member of a ring of three that is ready, linked, and holds ``PLAIN``; and the row key."""

@@ -119,6 +119,10 @@ class Stop(NamedTuple):
     """The node is about to close cleanly; after the effects, its actor may be used again."""
 
 
+class LastWords(NamedTuple):
+    """All that was written before the stop is decided: what follows now is the end."""
+
+
 Event: TypeAlias = (
     Request
     | Forget
@@ -133,6 +137,7 @@ Event: TypeAlias = (
     | PageStored
     | Tick
     | Stop
+    | LastWords
 )
 
 
@@ -146,7 +151,9 @@ class Send(NamedTuple):
     message: Message
 
 
-After: TypeAlias = Send | Written | WriteFailed | TopologyStored | IdentityStored | PageStored
+After: TypeAlias = (
+    Send | Written | WriteFailed | TopologyStored | IdentityStored | PageStored | LastWords
+)
 
 
 class Write(NamedTuple):

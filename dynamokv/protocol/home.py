@@ -16,6 +16,7 @@ from dynamokv.causality.versions import Context
 from dynamokv.errors import StorageError
 from dynamokv.ports import Clock, Reader, Rng
 from dynamokv.protocol.credit import NO_CREDIT
+from dynamokv.protocol.forest import Forest
 from dynamokv.protocol.identity import new_actor
 from dynamokv.protocol.liveness import Liveness
 from dynamokv.protocol.load import Load
@@ -51,6 +52,7 @@ class Settings:
     credit_messages: int = limits.CREDIT_MESSAGES
     credit_bytes: int = limits.CREDIT_BYTES
     background_bytes_per_second: int = limits.BACKGROUND_BYTES_PER_SECOND
+    tree_check_interval: float = limits.TREE_CHECK_SECONDS
 
 
 class ClockDrift(ValueError):
@@ -103,6 +105,7 @@ class Home:
             hedge_after=settings.hedge_after,
             background_bytes_per_second=settings.background_bytes_per_second,
         )
+        self.forest = Forest(reader)
         self.lags_ms: deque[int] = deque(maxlen=LAG_SAMPLES)
         self._seed = 0
         self._shift = 64
@@ -117,6 +120,8 @@ class Home:
         self.owners = placement.owners
         # Who is primary differs between partitions of the same owners, and concerns no request.
         self._owners = tuple(tuple(sorted(owners)) for owners in placement.owners)
+        owned = [p for p, owners in enumerate(self._owners) if self.node_id in owners]
+        self.forest.adopt(topology, owned, self.actor)
         # A newcomer may still go, and take its copies along; so a quorum must be one without it.
         # Beside an odd number of others, every quorum is: the majority of all is one more.
         others = len(topology.members) - 1

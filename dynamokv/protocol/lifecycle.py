@@ -98,6 +98,14 @@ class Lifecycle:
         row = (row_keys.IDENTITY_ROW, Identity(home.node_id, home.actor, clean, ceiling).encode())
         return e.Write([row], e.IdentityStored(ceiling), e.IdentityStored(None), synced=True)
 
+    def last_words(self, _: e.LastWords) -> list[Effect]:
+        """The end of a clean stop: in one batch, that it was one, and what the next life may take
+        over."""
+        identity = self.identity(clean=True)
+        assert type(identity) is e.Write
+        kept = self.home.forest.keep(self.home.actor)
+        return [identity._replace(rows=[*identity.rows, *kept])]
+
     def on_identity_stored(self, event: e.IdentityStored) -> list[Effect]:
         """The identity is durable: times up to its ceiling may be used."""
         self._raising = False

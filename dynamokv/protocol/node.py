@@ -16,6 +16,7 @@ from typing import Any
 from dynamokv import limits
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event, Origin, Send
+from dynamokv.protocol.forest_building import Builder
 from dynamokv.protocol.forward import ForwardOp
 from dynamokv.protocol.get import GetOp
 from dynamokv.protocol.home import Home
@@ -41,6 +42,7 @@ class Node:
         self.table = table = RequestTable(home)
         self.reach = reach = Reachability(home)
         self.life = life = Lifecycle(home, stored_topology, table.new_id, reach)
+        self.builder = Builder(home)
         self.parked: list[tuple[bytes, Any, float]] = []
         self._next_upkeep = 0.0
         self._handlers: dict[type[Any], _Handler] = {
@@ -56,7 +58,8 @@ class Node:
             e.IdentityStored: life.on_identity_stored,
             e.PageStored: life.newcomer.on_stored,
             e.Tick: self._on_tick,
-            e.Stop: lambda _: [life.identity(clean=True)],
+            e.Stop: lambda _: [e.Write([], e.LastWords(), e.LastWords())],
+            e.LastWords: life.last_words,
         }
         self._messages: dict[type[Any], _MessageHandler] = {
             m.Replicate: self._serve(serve_replicate),
@@ -100,18 +103,20 @@ class Node:
             effects += self.life.on_amnesia()
         if self.parked:
             effects += self._unparked()
+        if self.home.forest.kept:
+            effects += self.home.forest.after_last_words(effects)
         return effects
 
     def next_deadline(self) -> float:
         """When the next ``Tick`` is due, in the clock's monotonic seconds."""
-        due = min(self._next_upkeep, self.reach.next_deadline())
+        due = min(self._next_upkeep, self.reach.next_deadline(), self.builder.due)
         requests = self.table.next_deadline()
         return due if requests is None else min(due, requests)
 
     def _on_tick(self, tick: e.Tick) -> list[Effect]:
         now = self.home.clock.monotonic()
         self.home.load.pressure.tick(now, tick.lag)
-        effects = self.table.expire(now) + self.reach.tick(now)
+        effects = self.table.expire(now) + self.reach.tick(now) + self.builder.tick(now)
         if now < self._next_upkeep:
             return effects
         self._next_upkeep = now + (limits.UPKEEP_SECONDS if self.ready else limits.SEEK_SECONDS)

@@ -6,7 +6,7 @@ sockets, threads, configuration; clock and random source are handed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dynamokv.causality.hlc import HybridClock
 from dynamokv.errors import CorruptionError
@@ -91,6 +91,12 @@ class NoStore:
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Nothing."""
         return iter(())
+
+    scan_visible = scan
+
+    def at_rest(self, action: Callable[[], None]) -> None:
+        """It always is."""
+        action()
 
 
 def _own_row(engine: StorageEngine, key: bytes) -> bytes | None:

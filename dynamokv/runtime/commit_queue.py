@@ -17,6 +17,8 @@ Rules:
     - One job is under way at a time. Batches that need no fsync are applied at once, while nothing
       else is under way and the engine has room.
     - Whatever the engine raises is a failed write, never a dead node.
+    - What a batch changes is accounted for when it is applied, before anything is released; what a
+      refused one would have changed is not.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from dynamokv.errors import StorageError
-from dynamokv.ports import Row, StorageEngine
+from dynamokv.ports import Account, Change, Row, StorageEngine
 from dynamokv.protocol.effects import After, Write, WriteFailed
 from dynamokv.types import Durability
 
@@ -47,6 +49,7 @@ class CommitQueue:
 
     Attributes:
         release: gets what a batch released.
+        account: hears what each batch has changed.
         last_error: why the last batch was refused; nothing when it was not.
     """
 
@@ -54,12 +57,16 @@ class CommitQueue:
         self.engine = engine
         self.synced_always = durability is Durability.FSYNC
         self.release: Callable[[list[After]], None] = lambda _: None
+        self.account: Account | None = None
         self.commits = 0
         self.failures = 0
         self.last_error = ""
         # What is on its way; for a row that is to go, the write that says so.
         self._newest: dict[bytes, bytes | Write] = {}
         self._queue: list[Write] = []
+        self._changes: list[Change] = []
+        self._lost_track: list[bytes] = []
+        self._at_rest: list[Callable[[], None]] = []
         self._busy = False
         self._closed = False
         self._flush_wanted = False
@@ -93,6 +100,17 @@ class CommitQueue:
                 yield key, row
             last = key
 
+    def scan_visible(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The rows of a range that reads may show."""
+        return self.engine.scan(start, end)
+
+    def at_rest(self, action: Callable[[], None]) -> None:
+        """Do this while no batch is on its way and all before are accounted for."""
+        if self._busy:
+            self._at_rest.append(action)
+        else:
+            action()
+
     # --- writing ----------------------------------------------------------------------------------
 
     def write(self, effect: Write) -> None:
@@ -105,6 +123,7 @@ class CommitQueue:
         if self._busy or self._closed or not self._queue:
             return
         batch, self._queue = self._queue, []
+        self._look_before(batch)
         synced = self.synced_always or any(effect.synced for effect in batch)
         if not synced and not self.engine.congested:
             self._done(batch, self._apply(batch, sync=False))
@@ -131,6 +150,29 @@ class CommitQueue:
         for key, record in effect.rows:
             self._newest[key] = effect if record is None else record
 
+    def _look_before(self, batch: list[Write]) -> None:
+        """What the batch is about to change, of what somebody keeps book of."""
+        account = self.account
+        if account is None:
+            return
+        follows, changes = account.follows, self._changes
+        meanwhile: dict[bytes, bytes | None] = {}
+        for effect in batch:
+            for key, record in effect.rows:
+                if not follows(key):
+                    continue
+                old = meanwhile[key] if key in meanwhile else self._before(key)
+                meanwhile[key] = record
+                changes.append((key, old, record))
+
+    def _before(self, key: bytes) -> bytes | None:
+        try:
+            return self.engine.get(key)
+        except Exception as error:  # a foreign engine may raise anything; the node lives
+            log.warning("what a write replaces cannot be read: %s", text_of(error))
+            self._lost_track.append(key)
+            return None
+
     def _apply(self, batch: list[Write], *, sync: bool) -> str:
         """Why the engine refused the batch, or nothing. May run in another thread."""
         rows: list[Row] = [row for effect in batch for row in effect.rows]
@@ -151,6 +193,9 @@ class CommitQueue:
         """A job was done."""
         self._busy = False
         self._done(batch, error)
+        actions, self._at_rest = self._at_rest, []
+        for action in actions:
+            action()
         self.commit()
         if self._flush_wanted:
             self.flush_soon()
@@ -162,8 +207,14 @@ class CommitQueue:
                 if newest.get(key) is (effect if record is None else record):
                     del newest[key]
         self.commits += 1
+        changes, self._changes = self._changes, []
+        lost_track, self._lost_track = self._lost_track, []
         if not error:
             self.last_error = ""
+            if self.account is not None and changes:
+                self.account.changed(changes)
+                for key in lost_track:
+                    self.account.lost_track(key)
             self.release([effect.then for effect in batch if effect.then is not None])
             return
         self.failures += 1

@@ -78,6 +78,7 @@ class Runtime:
         transport.listener = self
         if committer is not None:
             committer.release = self.release
+            committer.account = self.home.forest
 
     # --- life -------------------------------------------------------------------------------------
 

@@ -127,6 +127,7 @@ def _settings(config: NodeConfig, address: str) -> Settings:
         expect_members=config.expect_members,
         hedge_after=config.hedge_after,
         sibling_cap=config.sibling_cap,
+        tree_check_interval=config.tree_check_interval,
         in_flight_max=config.in_flight_max,
         in_flight_bytes_max=config.in_flight_bytes_max,
         background_bytes_per_second=config.background_bytes_per_second,

@@ -18,7 +18,7 @@ from dynamokv.wire import codec
 
 WATCHED = (
     "read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "wrong_cluster",
-    "peers_slow", "peers_down",
+    "peers_slow", "peers_down", "tree_mismatches",
 )  # fmt: skip
 """Counters that operators watch: there from the start, not only when they have counted."""
 
@@ -68,6 +68,20 @@ def _member(home: Home, topology: Topology, member: Member) -> dict[str, Any]:
     }
 
 
+def trees(home: Home) -> dict[str, Any]:
+    """What this process knows of its partitions: how many trees there are, how many are still to
+    be built, and for how many seconds all were last compared with the store."""
+    forest = home.forest
+    checked = forest.checked_at
+    return {
+        "known": len(forest.plots),
+        "unknown": len(forest.unknown),
+        "rows": sum(plot.rows for plot in forest.plots.values()),
+        "passing": sum(plot.passing for plot in forest.plots.values()),
+        "checked_ago": None if checked is None else home.clock.monotonic() - checked,
+    }
+
+
 def node_status(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
     """What a member knows of itself and its peers."""
     core = runtime.core
@@ -110,6 +124,7 @@ def status_of(
         "n": topology.n if topology else home.settings.n,
         "replicas": topology.replicas if topology else 0,
         "members": members(home),
+        "trees": trees(home),
         "storage": dict(storage),
     }
 
@@ -156,6 +171,7 @@ def metrics_of(
         "in_flight": in_flight,
         **home.load.figures(),
         "counters": counters,
+        "trees": trees(home),
         "storage": dict(storage),
         "peers": {key: _peer(home, key, value) for key, value in members(home).items()},
     }

@@ -27,6 +27,10 @@ ROW_KEY_BYTES_MAX: Final = (
 IDENTITY_ROW: Final = b"\xff\xff\x00identity"
 TOPOLOGY_ROW: Final = b"\xff\xff\x00topology"
 
+TREE_ROWS: Final = b"\xff\xfd"
+END_OF_TREES: Final = b"\xff\xfe"
+"""The range of the trees that a clean stop writes down, one row for each partition."""
+
 FIRST_DATA_ROW: Final = b"\x00\x00\x00"
 END_OF_DATA: Final = b"\x80\x00\x00"
 """The range of all data rows, of every partition there can be."""
@@ -50,6 +54,16 @@ def row_key(partition: int, name: bytes) -> bytes:
 def partition_range(partition: int) -> tuple[bytes, bytes]:
     """First row key of a partition, and the first one after it."""
     return partition.to_bytes(2) + b"\x00", (partition + 1).to_bytes(2) + b"\x00"
+
+
+def partition_of(row: bytes) -> int:
+    """The partition of a data row."""
+    return row[0] << 8 | row[1]
+
+
+def tree_row(partition: int) -> bytes:
+    """Where a store keeps the tree of a partition while the node is down."""
+    return TREE_ROWS + partition.to_bytes(2)
 
 
 def is_name(name: bytes) -> bool:

@@ -122,6 +122,18 @@ def live_values(record: bytes, wall_ms: int) -> list[bytes]:
     return [version.value for version in alive]
 
 
+def is_passing(record: bytes) -> bool:
+    """Whether nothing in it is there to stay: each version is a tombstone, or has an expiry."""
+    _, _, version_count, actor_count = _HEAD.unpack_from(record)
+    at = _HEAD.size + _ENTRY.size * actor_count
+    for _ in range(version_count):
+        _, _, flags, expires_ms, _ = _VERSION.unpack_from(record, at)
+        if not flags and not expires_ms:
+            return False
+        at += _VERSION.size
+    return True
+
+
 def context_of(record: bytes) -> Context:
     """Only the context, of a record that was checked when it came in."""
     return dict(_ENTRY.iter_unpack(context_bytes(record)))

@@ -93,6 +93,11 @@ def test_options_of_storage_are_refused_elsewhere() -> None:
         main(["ring", "--rows", "5"])
 
 
+def test_trees_can_be_left_out_of_a_ring_only() -> None:
+    with pytest.raises(SystemExit):
+        main(["micro", "--without-trees"])
+
+
 @pytest.mark.parametrize(
     ("microseconds", "options", "status"),
     [(9.0, ["--check"], 1), (9.0, [], 0), (1.0, ["--check"], 0)],
@@ -106,7 +111,10 @@ def test_a_missed_target_fails_only_a_check(
 ) -> None:
     row = Row("local.blocking", FIGURES["local.blocking"], (microseconds,))
 
-    async def run(counts: ring.Counts, progress: ring.Progress) -> tuple[list[Row], dict[str, int]]:
+    async def run(
+        counts: ring.Counts, progress: ring.Progress, *, trees: bool
+    ) -> tuple[list[Row], dict[str, int]]:
+        assert trees
         return [row], {"late_replies": 1}
 
     monkeypatch.setattr(ring, "run", run)

@@ -78,6 +78,7 @@ class Bench:
             rng=Random(0),
             hybrid=HybridClock(last=0, drift_max_ms=CLOCK_DRIFT_MAX_MS),
         )
+        self.store.account = self.home.forest
         self.node = Node(self.home, topology)
         self.last: list[Effect] = []
         self.probes: list[e.Send] = []

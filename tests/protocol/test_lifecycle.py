@@ -115,7 +115,9 @@ def test_a_clean_stop_is_the_last_word() -> None:
     lone = Lone()
     lone.put()
     used = lone.held().context[ACTOR]
-    (identity,) = identities(lone.step(e.Stop()))
+    lone.durable()
+    lone.step(e.Stop())
+    (identity,) = identities(lone.durable())
     assert identity == Identity(lone.me, ACTOR, True, used)
 
 

@@ -25,9 +25,12 @@ from dynamokv.testing.campaign.plan import draw
 from dynamokv.testing.campaign.run import play
 from tests.sim.mutants_patch import Mutant
 from tests.sim.mutants_protocol import PROTOCOL
+from tests.sim.mutants_repair import REPAIR
 from tests.sim.mutants_storage import STORAGE
 
-MUTANTS: Final[dict[str, Mutant]] = {mutant.name: mutant for mutant in (*PROTOCOL, *STORAGE)}
+MUTANTS: Final[dict[str, Mutant]] = {
+    mutant.name: mutant for mutant in (*PROTOCOL, *REPAIR, *STORAGE)
+}
 
 AHEAD: Final = 4
 """Seeds that each process has before it: so many may be played for nothing when one finds."""

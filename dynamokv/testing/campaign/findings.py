@@ -19,6 +19,8 @@ class Rule(Enum):
     """What was deleted, or overwritten, stays so."""
     CONVERGENCE = "e"
     """After healing all replicas of a key are equal, and reads find nothing to repair."""
+    TREES = "trees"
+    """A tree says what its store holds, at any moment."""
     LIVENESS = "liveness"
     """After healing everything works again; every request has one answer, in time."""
     HUNG = "hung"

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from dynamokv.errors import StorageError
 from dynamokv.testing.disk import SimulatedDisk
 from dynamokv.testing.simulation.machine import Machine
+from dynamokv.testing.simulation.memory import MemoryDisk
 from dynamokv.testing.simulation.process import Process
+
+T = TypeVar("T")
 
 
 def disk_of(machine: Machine) -> SimulatedDisk:
@@ -22,17 +26,20 @@ def disk_of(machine: Machine) -> SimulatedDisk:
 
 def held(process: Process, key: bytes) -> bytes | None:
     """What a coordinator builds a write on; ``None`` where it is damaged."""
-    return _looked(process, lambda: process.home.reader.newest(key))
+    return looked(process, lambda: process.home.reader.newest(key))
 
 
 def stored(process: Process, key: bytes) -> bytes | None:
     """What its store has; ``None`` where it is damaged."""
-    return _looked(process, lambda: process.engine.get(key))
+    return looked(process, lambda: process.engine.get(key))
 
 
-def _looked(process: Process, look: Callable[[], bytes | None]) -> bytes | None:
+def looked(process: Process, look: Callable[[], T | None]) -> T | None:
+    """What a look at its store sees; ``None`` where it is damaged."""
+    if isinstance(process.machine.disk, MemoryDisk):
+        return look()
     try:
-        with _unnoticed(disk_of(process.machine)):
+        with _unnoticed(process.machine.disk):
             return look()
     except StorageError:
         return None

@@ -42,6 +42,7 @@ class Plan:
             it together.
         latency_us: of a frame, at least and at most.
         disk_us: until a batch of writes is on the disk.
+        tree_check_interval: seconds between two partitions that a member compares with its store.
         values_bytes: the largest value.
         families: what goes wrong, and how much: 1.0 is the usual strength.
     """
@@ -59,6 +60,7 @@ class Plan:
     latency_us: tuple[int, int] = (100, 1_000)
     notice_us: int = 1_000
     disk_us: int = 300
+    tree_check_interval: float = 30.0
     store: LSMOptions = field(default_factory=LSMOptions)
     hot_keys: int = 3
     cold_keys: int = 50
@@ -127,6 +129,7 @@ def draw(
         operations_per_second=operations_per_second,
         seconds=seconds,
         families=tuple(families),
+        tree_check_interval=random.choice((0.1, 1.0, 30.0)),
     )
 
 

@@ -29,6 +29,7 @@ from dynamokv.testing.campaign.findings import Finding, Rule
 from dynamokv.testing.campaign.looking import held
 from dynamokv.testing.campaign.plan import Plan
 from dynamokv.testing.campaign.rare import Rare
+from dynamokv.testing.campaign.trees import wrong_trees
 from dynamokv.testing.campaign.world import World
 from dynamokv.testing.simulation.process import Process
 from dynamokv.types import Consistency
@@ -116,8 +117,10 @@ class _Run:
     def play(self) -> None:
         try:
             self._chaos()
+            self._trees_are_right()
             if not self.history.findings:
                 self._peace()
+                self._trees_are_right()
         except Exception:  # whatever comes out of a core, an engine or the simulator
             self._report(Rule.CRASH, traceback.format_exc())
 
@@ -260,6 +263,15 @@ class _Run:
             self.world.happened["rows left damaged"] += 1
             return any(kind.damages for kind in self.world.plan.kinds)
         return False
+
+    def _trees_are_right(self) -> None:
+        """What members believe of their stores is so."""
+        for member in self.world.members():
+            for text in wrong_trees(member):
+                self._report(Rule.TREES, text)
+        for life in self.world.lives:
+            if life.home.counters["tree_mismatches"]:
+                self._report(Rule.TREES, f"{life.name} has found a tree of its own to be wrong")
 
     def _repairs(self) -> int:
         return sum(member.home.counters["read_repairs"] for member in self.world.members())

@@ -111,6 +111,8 @@ class Trace:
 
     def key(self, row: bytes) -> str:
         """A row."""
+        if row_keys.TREE_ROWS <= row < row_keys.END_OF_TREES:
+            return f"tree {row_keys.partition_of(row[len(row_keys.TREE_ROWS) :])}"
         return {row_keys.IDENTITY_ROW: "identity", row_keys.TOPOLOGY_ROW: "topology"}.get(
             row, row[4:].decode(errors="replace")
         )
@@ -154,7 +156,9 @@ class Trace:
                 return f"{self.name(peer)} is {'up' if type(event) is e.PeerUp else 'down'}"
             case e.Undelivered(peer, message):
                 return f"cannot reach {self.name(peer)}: {self.message(message)}"
-            case e.Written() | e.WriteFailed() | e.TopologyStored() | e.PageStored():
+            case (
+                e.Written() | e.WriteFailed() | e.TopologyStored() | e.PageStored() | e.LastWords()
+            ):
                 return self._after(event)
             case e.IdentityStored(ceiling):
                 return "has stored its identity" if ceiling else "could not store its identity"
@@ -173,6 +177,8 @@ class Trace:
                 return f"has stored {self.topology(topology)}" if topology else "could not store it"
             case e.PageStored(peer, _):
                 return f"has stored a page of {self.name(peer)}"
+            case e.LastWords():
+                return "says its last words"
             case _:
                 return "goes on"
 

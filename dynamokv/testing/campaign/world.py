@@ -75,6 +75,7 @@ class World(Lives):
             "hedge_after": plan.hedge_after,
             "sibling_cap": plan.sibling_cap,
             "in_flight_max": plan.in_flight_max,
+            "tree_check_interval": plan.tree_check_interval,
         }
         self.machines.append(machine)
         self.start(machine)

@@ -101,6 +101,8 @@ class Process:
         """Begin."""
         self.core = core
         self.home = core.home
+        if self.committer is not None:
+            self.committer.account = core.home.forest
         self.endpoint = endpoint
         self.executor = Executor(
             _Seen(self, core), endpoint, self.committer, _Ears(self), on_bug=raised

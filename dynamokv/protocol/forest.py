@@ -1,0 +1,292 @@
+"""The trees of a node: one for each partition that it owns, in step with what its store shows.
+
+Knows: partitions, rows, digests, and what the store says it has changed (``ports.Account``). Must
+not know: when a tree is built (``forest_building``), who compares it with whose.
+
+Rules:
+    - A tree says what is *visible* in the store: it changes when a batch was applied, and by what
+      that batch changed. So it says the same as a tree that is built from the store at that moment.
+    - Sums commute. A tree that is being built takes rows of a snapshot and what changed since the
+      snapshot in any order. The snapshot is taken between two batches: every change is either in
+      it or told afterwards, and never both.
+    - A tree of which one change could not be told is none: it is built anew.
+    - Over a stop, trees are kept in rows that name the actor. The next life has the same actor only
+      if the stop was clean and nothing was forgotten, so a tree that may be stale is never taken.
+      They are written in one batch with the clean identity; rows that change after that take them
+      away again, in the batch of their own.
+    - The seed comes from the topology and its secret: the same for all owners, unknown to others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from struct import Struct
+from typing import Final
+
+from xxhash import xxh3_64_intdigest
+
+from dynamokv import limits
+from dynamokv.errors import StorageError
+from dynamokv.merkle.tree import Tree, decode
+from dynamokv.ports import Change, Reader, Row
+from dynamokv.protocol.effects import Effect, Write
+from dynamokv.ring.topology import Topology
+from dynamokv.types import Actor
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire import record as records
+
+KEPT_VERSION: Final = 1
+_KEPT: Final = Struct(">B8sQQ")
+"""What stands before the tree in its row: version, actor, rows, rows of which nothing lasts."""
+
+
+class Plot:
+    """One partition: its tree, and how many rows it stands for.
+
+    Attributes:
+        rows: of these it was told.
+        passing: those of them in which nothing is there to stay, tombstones and what expires.
+    """
+
+    __slots__ = ("passing", "rows", "tree")
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.rows = 0
+        self.passing = 0
+
+    def change(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
+        """The record of this key was ``old`` and is ``new``."""
+        self.tree.replace(key, records.digest(old), records.digest(new))
+        if old is not None:
+            self.rows -= 1
+            self.passing -= records.is_passing(old)
+        if new is not None:
+            self.rows += 1
+            self.passing += records.is_passing(new)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Plot):
+            return NotImplemented
+        counts = (self.rows, self.passing) == (other.rows, other.passing)
+        return counts and self.tree == other.tree
+
+
+class Build:
+    """A plot that is being built.
+
+    Attributes:
+        rows: what is left of its snapshot; None until that is taken.
+        error: why it could not be.
+    """
+
+    __slots__ = ("error", "partition", "plot", "rows")
+
+    def __init__(self, partition: int, plot: Plot) -> None:
+        self.partition = partition
+        self.plot = plot
+        self.rows: Iterator[tuple[bytes, bytes]] | None = None
+        self.error = ""
+
+
+class Forest:
+    """All trees of a node.
+
+    Attributes:
+        seed: of its trees.
+        plots: of partitions whose tree is known.
+        unknown: owned partitions whose tree is not, in the order in which they are built.
+        build: the one that is being built, of a partition in either of these.
+        checked_at: when the last partition of a whole round was compared with the store, in the
+            clock's monotonic seconds; None before that.
+        kept: rows that the last batch of this life has written, or is about to.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.seed = 0
+        self.plots: dict[int, Plot] = {}
+        self.unknown: dict[int, None] = {}
+        self.build: Build | None = None
+        self.checked_at: float | None = None
+        self.kept: list[bytes] = []
+        self._reader = reader
+        self._in_store: list[bytes] | None = None
+
+    # --- what it says -----------------------------------------------------------------------------
+
+    def root(self, partition: int) -> bytes | None:
+        """What the store shows of a partition, in 16 bytes; ``None`` while that is not known."""
+        plot = self.plots.get(partition)
+        return plot.tree.root() if plot is not None else None
+
+    def tree(self, partition: int) -> Tree | None:
+        """The tree of a partition, if it is known. It goes on changing."""
+        plot = self.plots.get(partition)
+        return plot.tree if plot is not None else None
+
+    def rows(self, partition: int) -> int:
+        """Rows of a partition; 0 while that is not known."""
+        plot = self.plots.get(partition)
+        return plot.rows if plot is not None else 0
+
+    def passing(self, partition: int) -> int:
+        """Rows of a partition in which nothing is there to stay, tombstones and what expires; 0
+        while that is not known."""
+        plot = self.plots.get(partition)
+        return plot.passing if plot is not None else 0
+
+    # --- which trees there are --------------------------------------------------------------------
+
+    def adopt(self, topology: Topology, owned: Iterable[int], actor: Actor) -> None:
+        """From now on these partitions are this node's. ``actor`` names the life that may take over
+        what the last one kept."""
+        seed = xxh3_64_intdigest(topology.context_key, topology.seed)
+        if seed != self.seed:
+            self.plots, self.unknown, self.build = {}, {}, None
+        self.seed = seed
+        wanted = set(owned)
+        for partition in [*self.plots, *self.unknown]:
+            if partition not in wanted:
+                self.forget(partition)
+                del self.unknown[partition]
+        if self._in_store is None:
+            self._recall(wanted, actor, topology.partitions)
+        for partition in sorted(wanted):
+            if partition not in self.plots:
+                self.unknown.setdefault(partition)
+
+    def forget(self, partition: int) -> None:
+        """What is known of a partition may be wrong: it is built anew, after the others."""
+        self.plots.pop(partition, None)
+        self.unknown.pop(partition, None)
+        self.unknown[partition] = None
+        if self.build is not None and self.build.partition == partition:
+            self.build = None
+
+    # --- ports.Account ----------------------------------------------------------------------------
+
+    def follows(self, key: bytes) -> bool:
+        """Whether changes of this row change a tree that is known, or is being built."""
+        if not row_keys.is_data_row(key):
+            return False
+        partition = row_keys.partition_of(key)
+        if partition in self.plots:
+            return True
+        build = self.build
+        return build is not None and build.partition == partition and build.rows is not None
+
+    def changed(self, changes: list[Change]) -> None:
+        """Rows have changed in the store."""
+        plots, build = self.plots, self.build
+        for key, old, new in changes:
+            partition = row_keys.partition_of(key)
+            plot = plots.get(partition)
+            if plot is not None:
+                plot.change(key, old, new)
+            if build is not None and build.partition == partition and build.rows is not None:
+                build.plot.change(key, old, new)
+
+    def lost_track(self, key: bytes) -> None:
+        """This row has changed, and nobody knows from what."""
+        partition = row_keys.partition_of(key)
+        if partition in self.plots or partition in self.unknown:
+            self.forget(partition)
+
+    # --- building ---------------------------------------------------------------------------------
+
+    def begin(self, partition: int) -> Build:
+        """Begin to build the tree of a partition from what the store shows as soon as it is at
+        rest. What is known of it stays known meanwhile."""
+        self.build = build = Build(partition, Plot(Tree(self.seed)))
+
+        def take() -> None:
+            try:
+                build.rows = self._reader.scan_visible(*row_keys.partition_range(partition))
+            except StorageError as error:
+                build.error = str(error)
+
+        self._reader.at_rest(take)
+        return build
+
+    def grow(self, build: Build, count: int) -> int:
+        """Take in so many rows of the snapshot, or fewer when those were the last; how many.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        assert build.rows is not None
+        change, taken = build.plot.change, 0
+        for key, record in islice(build.rows, count):
+            if row_keys.is_data_row(key):
+                change(key, None, record)
+            taken += 1
+        return taken
+
+    def finish(self) -> Plot | None:
+        """What was built takes the place of what was known, which is returned."""
+        assert self.build is not None
+        partition, plot = self.build.partition, self.build.plot
+        self.build = None
+        self.unknown.pop(partition, None)
+        before = self.plots.get(partition)
+        self.plots[partition] = plot
+        return before
+
+    # --- over a stop ------------------------------------------------------------------------------
+
+    def keep(self, actor: Actor) -> list[Row]:
+        """Rows that say what is known, for the last batch of this life: the trees of most rows, as
+        far as there is room. Those of an earlier life go."""
+        rows: dict[bytes, bytes | None] = dict.fromkeys(self._in_store or ())
+        size_bytes = 0
+        for partition, plot in sorted(self.plots.items(), key=lambda item: -item[1].rows):
+            data = _KEPT.pack(KEPT_VERSION, actor, plot.rows, plot.passing) + plot.tree.encode()
+            size_bytes += len(data)
+            if size_bytes > limits.TREES_KEPT_BYTES:
+                break
+            rows[row_keys.tree_row(partition)] = data
+        self.kept = list(rows)
+        return list(rows.items())
+
+    def after_last_words(self, effects: list[Effect]) -> list[Effect]:
+        """Should these effects change a record after all was said, what was kept goes, in the same
+        batch."""
+        late = any(
+            row_keys.is_data_row(key)
+            for effect in effects
+            if type(effect) is Write
+            for key, _ in effect.rows
+        )
+        if not late:
+            return []
+        kept, self.kept = self.kept, []
+        return [Write([(key, None) for key in kept])]
+
+    def _recall(self, owned: set[int], actor: Actor, partitions: int) -> None:
+        """Take over what a clean stop has kept; it is as good as built."""
+        self._in_store = []
+        try:
+            for key, data in self._reader.scan_visible(row_keys.TREE_ROWS, row_keys.END_OF_TREES):
+                self._in_store.append(key)
+                plot = self._decode(data, actor)
+                partition = row_keys.partition_of(key[len(row_keys.TREE_ROWS) :])
+                if plot is not None and partition in owned:
+                    self.plots[partition] = plot
+        except StorageError:
+            # They save time, and nothing else.
+            self.plots = {}
+            self._in_store = [row_keys.tree_row(number) for number in range(partitions)]
+
+    def _decode(self, data: bytes, actor: Actor) -> Plot | None:
+        if len(data) < _KEPT.size:
+            return None
+        version, whose, rows, passing = _KEPT.unpack_from(data)
+        if version != KEPT_VERSION or whose != actor:
+            return None
+        try:
+            plot = Plot(decode(data[_KEPT.size :], self.seed))
+        except ValueError:
+            return None
+        plot.rows, plot.passing = rows, passing
+        return plot
