@@ -23,14 +23,14 @@ from typing import Final, TextIO
 from dynamokv.testing.campaign.many import quietly
 from dynamokv.testing.campaign.plan import draw
 from dynamokv.testing.campaign.run import play
+from tests.sim.mutants_liveness import LIVENESS
 from tests.sim.mutants_patch import Mutant
 from tests.sim.mutants_protocol import PROTOCOL
 from tests.sim.mutants_repair import REPAIR
 from tests.sim.mutants_storage import STORAGE
 
-MUTANTS: Final[dict[str, Mutant]] = {
-    mutant.name: mutant for mutant in (*PROTOCOL, *REPAIR, *STORAGE)
-}
+KINDS: Final = (PROTOCOL, LIVENESS, REPAIR, STORAGE)
+MUTANTS: Final[dict[str, Mutant]] = {mutant.name: mutant for kind in KINDS for mutant in kind}
 
 AHEAD: Final = 4
 """Seeds that each process has before it: so many may be played for nothing when one finds."""

@@ -41,6 +41,10 @@ UNSEEN: Final[dict[str, str]] = {
         "takes an even number of members, a newcomer that is lost after its answer counted, and "
         "another member that is away while the next one is filled"
     ),
+    "who was late itself blames the others": (
+        "a process that goes on after a pause looks at what came in before it looks at its timers, "
+        "so every answer is there in time; protocol/test_liveness_answers.py shows the rule"
+    ),
     "a copied directory is let in": (
         "no checker says that a copy must not be ready while its original can be reached"
     ),

@@ -1,4 +1,5 @@
-"""When all is healed, everybody is served: through whomever a user asks, and with one member away.
+"""When all is healed, everybody is served: through whomever a user asks, with one member away, and
+with one whose application holds the GIL.
 
 Knows: users and their requests. Rule: one request at a time, so that no limit is a reason to fail.
 """
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from dynamokv.testing.campaign.believing import doubts, verdicts_of
 from dynamokv.testing.simulation.process import Process
 from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
@@ -22,8 +24,22 @@ PACE_SECONDS: Final = 0.05
 AWAY_SECONDS: Final = 1.0
 """After this, everybody has noticed who is away, or back."""
 
+BELIEF_SECONDS: Final = 5.0
+"""Ten periods of probing. After this, everybody believes of everybody that it answers."""
+
+NOTICE_SECONDS: Final = 5.0
+"""The same, until everybody has noticed that one does not: two turns in a ring of six, and helpers.
+"""
+
+RETURN_SECONDS: Final = 2.0
+"""After this, one that holds its GIL no more is as good as any other for everybody."""
+
+PROMPT_SECONDS: Final = 0.25
+"""For a request that asks nobody who is slow: four ways of 20 ms each, and a disk."""
+
 FRAMES_MAX: Final = 2
-"""Of each user for each other one, in a second in which nobody asks anything."""
+"""Of each user for each other one, in a second in which nobody asks anything. A member probes two
+others in it and answers as many, wherever they are, so clients have most of this to spare."""
 
 Failed: TypeAlias = Callable[[bytes, str], None]
 
@@ -61,6 +77,54 @@ class Calm:
         world.start(away.machine)
         return True
 
+    def everybody_is_believed(self) -> None:
+        """Each member sends requests to each other one, and says so."""
+        members = self.world.members()
+        try:
+            self.world.cluster.run_until(lambda: not doubts(members), BELIEF_SECONDS)
+        except TimeoutError:
+            self._failed(
+                b"", f"not believed after {BELIEF_SECONDS} s: {'; '.join(doubts(members))}"
+            )
+
+    def with_one_held(self) -> None:
+        """The application of a member holds the GIL: its links stand, and nobody answers. The
+        others notice, and do not wait for it; they forget it when it is back; and it blames nobody.
+        """
+        world, members = self.world, self.world.members()
+        held = self.random.choice(members)
+        others = [member for member in members if member is not held]
+        before = self._ring(members)
+        world.cluster.pause(held, frozen=False)
+        world.cluster.run(NOTICE_SECONDS)
+        for member in others:
+            if held.home.node_id not in member.home.slow | (member.home.linked - member.home.up):
+                self._failed(b"", f"{member.name} has not noticed that {held.name} does not answer")
+        for member in others:
+            self._promptly(member)
+        blamed = verdicts_of(held)
+        world.cluster.resume(held)
+        world.cluster.run(RETURN_SECONDS)
+        found = doubts(members)
+        if found:
+            self._failed(b"", f"{RETURN_SECONDS} s after {held.name} returned: {'; '.join(found)}")
+        if verdicts_of(held) != blamed:
+            self._failed(b"", f"{held.name} was late itself, and blames others for it")
+        if self._ring(members) != before:
+            self._failed(b"", "a verdict changed the ring, or moved data")
+
+    def _ring(self, members: list[Process]) -> list[tuple[int, int]]:
+        return [(one.home.epoch, one.home.counters["filled_rows"]) for one in members]
+
+    def _promptly(self, user: Process) -> None:
+        """A write, and reads that ask each owner in turn if they ask everybody alike."""
+        name = self._name()
+        for write in (True, False, False, False):
+            answered = self._demand(user, name, write=write, seconds=PROMPT_SECONDS)
+            if not answered:
+                what = "write" if write else "read"
+                self._failed(name, f"a {what} by {user.name} waited for a member that is slow")
+
     def frames_of_a_second(self) -> tuple[int, int]:
         """How many there are when nobody asks, and how many there may be."""
         network, users = self.world.network, len(self.world.users())
@@ -73,10 +137,15 @@ class Calm:
         self._names += 1
         return name_of(b"", b"calm%d" % self._names)
 
-    def _demand(self, user: Process, name: bytes, *, write: bool) -> None:
+    def _demand(
+        self, user: Process, name: bytes, *, write: bool, seconds: float = PACE_SECONDS
+    ) -> bool:
+        """Whether it was answered within that time."""
         what = "write" if write else "read"
+        replies: list[Message] = []
 
         def done(reply: Message) -> None:
+            replies.append(reply)
             refused = type(reply) is m.PutDone and any(reply.errors)
             if refused or type(reply) not in (m.PutDone, m.GetDone):
                 self._failed(name, f"a calm {what} at QUORUM by {user.name} failed: {reply}")
@@ -87,7 +156,8 @@ class Calm:
             workload.write(user, [name], values, [b""], Consistency.QUORUM, done)
         else:
             workload.read(user, [name], Consistency.QUORUM, done)
-        self.world.cluster.run(PACE_SECONDS)
+        self.world.cluster.run(seconds)
+        return bool(replies)
 
     def _wait(self) -> None:
         self.world.cluster.run(self.world.plan.budget_ms / 1_000)

@@ -3,9 +3,10 @@ must be right.
 
 Knows: the order of things, and what liveness means. What must hold meanwhile is the checkers'.
 
-Liveness, after healing: within a bound every member is ready, every request is over, everybody is
-served, with one member away, too; every key can be read at ALL, its replicas are equal, and another
-round of reads repairs nothing; and no core remembers any request, nor chatters on.
+Liveness, after healing: within a bound every member is ready, every request is over, every member
+believes in every other, and everybody is served, also with one member away, or held up by its host;
+every key can be read at ALL, its replicas are equal, and another round of reads repairs nothing;
+and no core remembers any request, nor chatters on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dynamokv.protocol import effects as e
 from dynamokv.protocol.client import ClientNode
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.protocol.node import Node
+from dynamokv.testing.campaign.believing import Believing, doubts
 from dynamokv.testing.campaign.calm import AWAY_SECONDS, PACE_SECONDS, Calm
 from dynamokv.testing.campaign.checkers import all_checkers
 from dynamokv.testing.campaign.faults_clock import WRONG_MS_MAX
@@ -100,7 +102,8 @@ class _Run:
         plan = world.plan
         repeats = any(kind.repeats for kind in plan.kinds)
         history.checkers = all_checkers(history.report, durable=plan.durable, repeats=repeats)
-        world.cluster.watchers += [self._watch, Rare(world.happened).watch]
+        believing = Believing(lambda text: self._report(Rule.LIVENESS, text))
+        world.cluster.watchers += [self._watch, Rare(world.happened).watch, believing.watch]
 
     def _watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
         """Every write of a coordinator, before it is carried out."""
@@ -172,11 +175,14 @@ class _Run:
         for text in world.workload.still_open():
             self._report(Rule.LIVENESS, text)
         calm = Calm(world, self._unserved)
+        calm.everybody_is_believed()
         calm.everybody_is_served()
         if calm.without_one():
             if not self._all_ready():
                 return
             world.cluster.run(AWAY_SECONDS)  # until everybody has noticed
+            calm.everybody_is_believed()
+            calm.with_one_held()
         self._read_everything()
         world.cluster.run(REPAIR_SECONDS)
         for name in world.workload.touched:
@@ -192,6 +198,8 @@ class _Run:
         frames, frames_max = calm.frames_of_a_second()
         if frames > frames_max:
             self._report(Rule.LIVENESS, f"{frames} frames in a second in which nobody asks")
+        for text in doubts(world.members()):
+            self._report(Rule.LIVENESS, f"nothing is wrong, and {text}")
 
     def _all_ready(self) -> bool:
         world = self.world
@@ -250,6 +258,9 @@ class _Run:
         self.world.workload.ask(user, request, done)
 
     def _unserved(self, name: bytes, text: str) -> None:
+        if not name:
+            self._report(Rule.LIVENESS, text)
+            return
         row, owners = self.world.owners_of(name)
         if not self._is_damaged(row, owners):
             self._report(Rule.LIVENESS, text, row)

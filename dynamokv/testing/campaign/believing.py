@@ -1,0 +1,83 @@
+"""What members believe of each other, looked at in a campaign.
+
+Knows: news, verdicts, sets of ``home``. Must not know: how a verdict comes to be.
+
+Rules:
+    - Of two pieces of news of a member, everybody keeps the newer one, and nobody's own claim to be
+      alive is ever older than an earlier one of the same life.
+    - Once all is healed, everybody sends requests to everybody, and says of nobody that it does not
+      answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from dynamokv.protocol import effects as e
+from dynamokv.protocol.effects import Effect, Event
+from dynamokv.protocol.liveness import Liveness
+from dynamokv.protocol.liveness_beliefs import Peer
+from dynamokv.protocol.liveness_gossip import Incarnation, News
+from dynamokv.protocol.node import Node
+from dynamokv.protocol.reachability import standing
+from dynamokv.testing.simulation.process import Process
+from dynamokv.wire.probes import PROBES, State
+
+VERDICTS = ("peers_slow", "peers_down")
+"""Counters of verdicts against somebody."""
+
+Rank: TypeAlias = tuple[int, int, int]
+
+
+class Believing:
+    """A watcher of every step; ``report`` hears of news that went back."""
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._news: dict[Peer, News] = {}
+        self._own: dict[Liveness, Incarnation] = {}
+
+    def watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
+        """One step."""
+        if not isinstance(event, e.Received) or not isinstance(event.message, PROBES):
+            return
+        core = process.core
+        assert isinstance(core, Node), "clients take no part"
+        liveness = core.reach.liveness
+        own = liveness.beliefs.own.incarnation
+        if own < self._own.get(liveness, own):
+            self._report(f"{process.name} takes back its claim to be alive")
+        self._own[liveness] = own
+        for peer in liveness.beliefs.peers.values():
+            news = peer.news
+            if news is not self._news.get(peer):
+                if news.rank < self._news.get(peer, news).rank:
+                    self._report(f"{process.name} takes older news for newer: {news}")
+                self._news[peer] = news
+
+
+def doubts(members: list[Process]) -> list[str]:
+    """Who does not believe of whom that it answers, and why."""
+    found = []
+    for one in members:
+        for other in members:
+            if one is not other and (doubt := _doubt(one, other)):
+                found.append(f"{one.name} of {other.name}: {doubt}")
+    return found
+
+
+def _doubt(one: Process, other: Process) -> str:
+    home, id = one.home, other.home.node_id
+    if home.liveness is None or id not in home.liveness.beliefs.peers:
+        return "knows no such member"
+    why = standing(home, id).why
+    if id not in home.up or id in home.slow:
+        return why
+    news = home.liveness.beliefs.peers[id].news
+    return "" if news.state == State.ALIVE else f"says it is {State(news.state).name}"
+
+
+def verdicts_of(process: Process) -> int:
+    """How many verdicts it has come to against others, so far."""
+    return sum(process.home.counters[name] for name in VERDICTS)
