@@ -9,6 +9,7 @@ the error, its text, and how many seconds the call took. Acknowledged writes of 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import sys
 import threading
@@ -137,6 +138,10 @@ class Worker:
 
     def end_load(self, name: str) -> dict[str, Any]:
         return self.loads.pop(name).stop()
+
+    def hold_gil(self, seconds: int) -> None:
+        """As an application does that calls C code which never lets go of it."""
+        ctypes.PyDLL(None).sleep(seconds)
 
     def close(self) -> float:
         started = time.monotonic()

@@ -165,8 +165,12 @@ class Member:
 
     def is_up(self, other: Member) -> bool:
         """Whether this member reaches the other."""
+        return self.state_of(other) == "up"
+
+    def state_of(self, other: Member) -> str:
+        """What this member believes of the other."""
         found: dict[str, Any] = self.ask("status")["members"]
-        return bool(found[other.node_id]["state"] == "up")
+        return str(found[other.node_id]["state"])
 
     def _expect(self, number: int) -> queue.SimpleQueue[dict[str, Any]]:
         found: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()

@@ -14,6 +14,7 @@ import dynamokv
 
 
 def test_the_copy_is_told(tmp_path: Path) -> None:
+    """Row 47 of the failure catalogue."""
     with dynamokv.join("127.0.0.1:0", data_dir=tmp_path / "a") as first:
         seeds = [first.address]
         with dynamokv.join("127.0.0.1:0", seeds=seeds, data_dir=tmp_path / "b"):

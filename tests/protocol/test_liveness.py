@@ -36,6 +36,7 @@ def settled(count: int, **options: object) -> Net:
 
 @pytest.mark.parametrize("count", [2, 3, 10, 50])
 def test_a_held_gil_is_routed_around_and_forgotten_on_return(count: int) -> None:
+    """Row 49 of the failure catalogue."""
     net = settled(count)
     start = net.now
     net.pause(1, 10.0)
@@ -109,6 +110,7 @@ def test_one_stall_is_no_reason_to_call_oneself_slow() -> None:
 
 @pytest.mark.parametrize("links", [True, False])
 def test_a_member_that_was_stalled_accuses_nobody(links: bool) -> None:
+    """Row 48 of the failure catalogue."""
     net = settled(10, links=links)
     for _ in range(10):
         net.pause(2, 20.0)
@@ -169,6 +171,7 @@ def test_without_links_only_silence_tells_of_a_death() -> None:
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("boot_ms", [BOOT.boot_ms + 60_000, BOOT.boot_ms, 5])
 def test_a_restart_outranks_every_obituary(boot_ms: int, links: bool) -> None:
+    """Row 42 of the failure catalogue."""
     net = settled(5, links=links)
     net.kill(1)
     net.run(60.0)
@@ -196,6 +199,7 @@ def test_a_restart_with_a_clock_set_back_is_told_of_its_own_past() -> None:
 @pytest.mark.parametrize("links", [True, False])
 @pytest.mark.parametrize("seed", range(5))
 def test_a_full_restart_converges_within_ten_periods(seed: int, links: bool) -> None:
+    """Row 42 of the failure catalogue."""
     net = settled(20, seed=seed, links=links)
     for number in list(net.lives):
         net.kill(number)
@@ -315,7 +319,8 @@ def test_a_false_accusation_is_objected_to(state: State, links: bool) -> None:
 
 
 def test_no_incarnation_keeps_a_member_out() -> None:
-    """At the highest one nobody can object, and what answers is still up."""
+    """Row 44 of the failure catalogue: at the highest one nobody can object, and what answers is
+    still up."""
     net = settled(5)
     accused = News(net.ids[1], BOOT_MS_MAX, COUNTER_MAX, State.DOWN, 0, net.ids[4])
     net.lives[4].beliefs.learn(accused, net.now)

@@ -236,6 +236,7 @@ def test_a_forward_prefers_owners_that_are_not_slow() -> None:
 
 
 def test_a_life_starts_after_everything_that_the_one_before_can_have_used() -> None:
+    """Row 43 of the failure catalogue."""
     lone = Lone()
     boot_ms = lone.node.reach.liveness.beliefs.own.boot_ms
     assert boot_ms == START_MS

@@ -204,6 +204,7 @@ def test_a_malformed_frame_costs_a_counter(name: str, caplog: pytest.LogCaptureF
 
 
 def test_another_ring_is_refused_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Row 46 of the failure catalogue."""
     hands = Hands()
     hands.receive(m.Replicated(1), source=ROUTE, tag=b"12345678")
     hands.executor.flush()
@@ -215,6 +216,7 @@ def test_another_ring_is_refused_and_told(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_another_ring_is_refused_before_anything_is_decoded() -> None:
+    """Row 46 of the failure catalogue."""
     hands = Hands()
     hands.executor.on_frame(ROUTE, frames.head(b"12345678", PEER) + b"anything")
     assert hands.executor.counters["wrong_cluster"] == 1
