@@ -7,7 +7,10 @@ a store keeps them.
     row  = partition u16 | keyspace u8 | name               what stores and replicas use
 
 So a partition is one contiguous range of a store. The partitions from 0x8000 up do not exist as
-data: the last one holds the store's own rows (identity and topology), which never leave the node.
+data: the last ones hold the store's own rows (identity and topology, and what it keeps for others),
+which never leave the node under these keys::
+
+    hint = 0xFFFE | node id of the member it is for, 16 bytes | row
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 from typing import Final
 
 from dynamokv import limits
+from dynamokv.types import NODE_ID_BYTES, NodeId
 
 KEYSPACE_DATA: Final = 1
 """Keyspaces are append-only numbers; 1 is what callers put."""
@@ -30,6 +34,9 @@ TOPOLOGY_ROW: Final = b"\xff\xff\x00topology"
 TREE_ROWS: Final = b"\xff\xfd"
 END_OF_TREES: Final = b"\xff\xfe"
 """The range of the trees that a clean stop writes down, one row for each partition."""
+HINTS: Final = b"\xff\xfe"
+END_OF_HINTS: Final = b"\xff\xff"
+"""The range of all hints; those for one member are one range within it."""
 
 FIRST_DATA_ROW: Final = b"\x00\x00\x00"
 END_OF_DATA: Final = b"\x80\x00\x00"
@@ -64,6 +71,17 @@ def partition_of(row: bytes) -> int:
 def tree_row(partition: int) -> bytes:
     """Where a store keeps the tree of a partition while the node is down."""
     return TREE_ROWS + partition.to_bytes(2)
+
+
+def hint_row(target: NodeId, row: bytes) -> bytes:
+    """Where a store keeps the hint that this member missed a write of this row."""
+    return HINTS + target + row
+
+
+def split_hint_row(key: bytes) -> tuple[NodeId, bytes]:
+    """The member and the row of a hint."""
+    end = len(HINTS) + NODE_ID_BYTES
+    return NodeId(key[len(HINTS) : end]), key[end:]
 
 
 def is_name(name: bytes) -> bool:

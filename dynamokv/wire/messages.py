@@ -149,6 +149,21 @@ class Failed(NamedTuple):
     detail: str
 
 
+# --- for owners that are away ---------------------------------------------------------------------
+
+
+class Hint(NamedTuple):
+    """Keep these records for the member ``target``, which is away; answered by ``Replicated`` once
+    that is durable."""
+
+    id: int
+    epoch: int
+    budget_ms: int
+    target: bytes
+    keys: list[bytes]
+    records: list[bytes]
+
+
 # --- the ring -------------------------------------------------------------------------------------
 
 
@@ -268,6 +283,7 @@ Message: TypeAlias = (
     | ProbeAck
     | ProbeFor
     | ProbeNack
+    | Hint
 )
 
 

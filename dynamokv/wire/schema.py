@@ -148,6 +148,7 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     (25, probes.ProbeAck, (NUMBER, *NEWS)),
     (26, probes.ProbeFor, (NUMBER, NODE_ID, *NEWS)),
     (27, probes.ProbeNack, (NUMBER, FLAG, *NEWS)),
+    (34, m.Hint, (NUMBER, NUMBER, DURATION, NODE_ID, ROWS, BLOBS)),
 )
 
 TAG_OF: dict[type[Any], int] = {cls: tag for tag, cls, _ in _TAGS}
@@ -164,6 +165,7 @@ _PARALLEL: dict[type[Any], tuple[str, ...]] = {
     probes.ProbeAck: _NEWS,
     probes.ProbeFor: _NEWS,
     probes.ProbeNack: _NEWS,
+    m.Hint: ("keys", "records"),
 }
 """Lists of one message that must have the same length as the first; those in ``_MAY_BE_EMPTY`` may
 also be empty."""

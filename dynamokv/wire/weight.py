@@ -22,6 +22,7 @@ _LISTS: Final[dict[type[Any], tuple[str, str]]] = {
     m.GetDone: ("records", "seals"),
     m.Scanned: ("keys", "records"),
     m.Fetch: ("keys", "keys"),
+    m.Hint: ("keys", "records"),
 }
 """The lists of bytes of a message; those of one list alone name it twice."""
 

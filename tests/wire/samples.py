@@ -53,6 +53,7 @@ MESSAGES: tuple[Message, ...] = (
     probes.ProbeAck(40, *NEWS),
     probes.ProbeFor(41, PEERS[1], *NEWS),
     probes.ProbeNack(42, True, *NEWS),
+    m.Hint(43, 44, 45, PEERS[0], ROWS, [b"record 1", b"record 2"]),
 )
 
 MODEST: tuple[Message, ...] = (

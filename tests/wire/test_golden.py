@@ -72,6 +72,7 @@ TAGS = [
     (25, "ProbeAck", "id ids boots counters states lags accusers"),
     (26, "ProbeFor", "id target ids boots counters states lags accusers"),
     (27, "ProbeNack", "id linked ids boots counters states lags accusers"),
+    (34, "Hint", "id epoch budget_ms target keys records"),
 ]
 
 

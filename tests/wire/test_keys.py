@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynamokv import limits
+from dynamokv.types import NodeId
 from dynamokv.wire import keys
 from dynamokv.wire.keys import is_data_row, is_name, name_of, partition_range, row_key
 
@@ -107,6 +108,7 @@ def test_names_and_rows_at_their_limits(name: bytes, good: bool) -> None:
         keys.IDENTITY_ROW,
         keys.TOPOLOGY_ROW,
         b"\xff\xff\x01\x00k",
+        keys.HINTS + bytes(16) + row_key(1, name_of(b"", b"k")),
     ],
 )
 def test_what_is_no_row_of_data(row: bytes) -> None:
@@ -127,3 +129,12 @@ def test_a_name_is_exactly_what_name_of_makes(name: bytes) -> None:
     size = name[0] if name else 0
     bucket, key = name[1 : 1 + size], name[1 + size :]
     assert is_name(name) is (name_of(bucket, key) == name and key != b"" and size <= 64)
+
+
+def test_the_hints_for_a_member_are_one_range_outside_of_the_data() -> None:
+    rows = [row_key(partition, name_of(b"", b"k")) for partition in (0, 0x7FFF)]
+    ids = [NodeId(bytes((first,)) * 16) for first in (0, 1, 0xFF)]
+    hints = [keys.hint_row(target, row) for target in ids for row in rows]
+    assert hints == sorted(hints)
+    assert all(keys.HINTS <= hint < keys.END_OF_HINTS < keys.IDENTITY_ROW for hint in hints)
+    assert [keys.split_hint_row(hint) for hint in hints] == [(t, row) for t in ids for row in rows]

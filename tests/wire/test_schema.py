@@ -102,7 +102,7 @@ def test_no_message_has_a_field_more_or_less(message: Message) -> None:
         refuse([*good, more])
 
 
-@pytest.mark.parametrize("tag", [0, -1, len(TAG_OF) + 1, 255, 2**32, U64 - 1, -U64])
+@pytest.mark.parametrize("tag", [0, -1, max(TAG_OF.values()) + 1, 255, 2**32, U64 - 1, -U64])
 def test_unknown_tags(tag: int) -> None:
     refuse([tag])
     refuse([tag, 1])
@@ -223,6 +223,9 @@ BEYOND: list[tuple[str, dict[str, Any]]] = [
     ("Probe", {"lags": [0, limits.DURATION_MS_MAX + 1]}),
     ("Probe", {"accusers": [ID, b""]}),
     ("ProbeFor", {"target": ID[:15]}),
+    ("Hint", {"target": ID[:15]}),
+    ("Hint", {"keys": [ROWS[0], ROWS[0]]}),
+    ("Hint", {"keys": [ROWS[0], b"\xff\xfe" + ID + ROWS[0]]}),
 ]
 
 PARALLEL: list[tuple[str, dict[str, Any], bool]] = [
@@ -252,6 +255,8 @@ PARALLEL: list[tuple[str, dict[str, Any], bool]] = [
         for name in PROBES
         for column in COLUMNS[1:]
     ),
+    ("Hint", {"records": []}, False),
+    ("Hint", {"keys": []}, False),
 ]
 
 
