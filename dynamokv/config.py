@@ -144,6 +144,12 @@ class NodeConfig:
     """Seconds between two partitions that are read whole and compared with what is known of them.
     Shorter finds rot on the disk sooner, longer reads less."""
 
+    hint_bytes: int = limits.HINT_BYTES
+    """Bytes on this member's disk for what other members miss. More covers longer outages."""
+
+    hint_bytes_per_target: int = limits.HINT_BYTES_PER_TARGET
+    """The same for one such member; beyond it, what is missed is found by comparing the copies."""
+
     memtable_bytes: int = 32 * limits.MiB
     """Bytes of new rows in memory before they become a table; up to three times that are held.
     Smaller restarts faster, larger writes less."""
@@ -185,6 +191,8 @@ class NodeConfig:
         check_range("in_flight_bytes_max", self.in_flight_bytes_max, limits.MiB, 1 << 40)
         check_range("background_bytes_per_second", self.background_bytes_per_second, 1024, 1 << 40)
         check_range("tree_check_interval", self.tree_check_interval, 0.001, 1_000_000.0)
+        check_range("hint_bytes", self.hint_bytes, 0, 1 << 40)
+        check_range("hint_bytes_per_target", self.hint_bytes_per_target, 0, 1 << 40)
         check_range("memtable_bytes", self.memtable_bytes, 64 * limits.KiB, 1 << 40)
         check_range("cache_bytes", self.cache_bytes, 0, 1 << 40)
         if (
@@ -370,6 +378,8 @@ _NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
     "tree_check_interval": number,
     "max_clock_drift": number,
     "background_bytes_per_second": integer,
+    "hint_bytes": integer,
+    "hint_bytes_per_target": integer,
     "memtable_bytes": integer,
     "cache_bytes": integer,
 }

@@ -263,6 +263,40 @@ TREES_KEPT_BYTES: Final = 4 * MiB
 """Trees that a clean stop writes down, those of the most rows first: what is not kept is built
 anew, and a stop must not take long."""
 
+# --- hints ----------------------------------------------------------------------------------------
+
+HINT_BYTES_PER_TARGET: Final = 64 * MiB
+"""Default of ``hint_bytes_per_target``: marks for some 400,000 missed keys at an owner, or as much
+data as a stand-in takes for one member. What is missed beyond that is found by comparing."""
+
+HINT_BYTES: Final = 256 * MiB
+"""Default of ``hint_bytes``, for all members together: no outage of others fills this member's
+disk."""
+
+HINT_PAGE_ITEMS: Final = 512
+"""Records that one message delivers; a target has one such message at a time."""
+
+HINT_PAGE_BYTES: Final = 256 * KiB
+"""Bytes of records that one message delivers, at least one record: so much a member that comes back
+is sent by each of the others at once, beside its work."""
+
+HINT_COUNT_ITEMS: Final = 2048
+"""Hints that are counted at once after a start: some milliseconds of the loop."""
+
+HINT_TICK_SECONDS: Final = 1.0
+"""Between two looks at whether somebody can be given its hints. A peer's return does not wait for
+it."""
+
+HINT_PAUSE_SECONDS: Final = 0.01
+"""Between two looks whether background work may go on, at least."""
+
+HINT_ANSWER_SECONDS: Final = 5.0
+"""After so long without an answer a page is sent again."""
+
+HINT_RETRY_SECONDS_MAX: Final = 8.0
+"""A page that is refused is sent again after a second, then two, and so on up to this, because a
+full disk does not empty itself in a second."""
+
 # --- forming a ring -------------------------------------------------------------------------------
 
 SEEK_SECONDS: Final = 0.1

@@ -108,6 +108,14 @@ class PageStored(NamedTuple):
     id: int = 0
 
 
+class HintsRefused(NamedTuple):
+    """The disk refused a write with hints in it; the one who asked for it under this id, if anybody
+    did, is to be told."""
+
+    peer: bytes = LOCAL
+    id: int = 0
+
+
 class Tick(NamedTuple):
     """Time has passed: look at the timers. ``lag``: seconds by which the event loop was late when
     that was last looked at."""
@@ -135,6 +143,7 @@ Event: TypeAlias = (
     | TopologyStored
     | IdentityStored
     | PageStored
+    | HintsRefused
     | Tick
     | Stop
     | LastWords
@@ -152,7 +161,14 @@ class Send(NamedTuple):
 
 
 After: TypeAlias = (
-    Send | Written | WriteFailed | TopologyStored | IdentityStored | PageStored | LastWords
+    Send
+    | Written
+    | WriteFailed
+    | TopologyStored
+    | IdentityStored
+    | PageStored
+    | HintsRefused
+    | LastWords
 )
 
 

@@ -17,6 +17,7 @@ from dynamokv.errors import StorageError
 from dynamokv.ports import Clock, Reader, Rng
 from dynamokv.protocol.credit import NO_CREDIT
 from dynamokv.protocol.forest import Forest
+from dynamokv.protocol.hints import Hints
 from dynamokv.protocol.identity import new_actor
 from dynamokv.protocol.liveness import Liveness
 from dynamokv.protocol.load import Load
@@ -53,6 +54,8 @@ class Settings:
     credit_bytes: int = limits.CREDIT_BYTES
     background_bytes_per_second: int = limits.BACKGROUND_BYTES_PER_SECOND
     tree_check_interval: float = limits.TREE_CHECK_SECONDS
+    hint_bytes: int = limits.HINT_BYTES
+    hint_bytes_per_target: int = limits.HINT_BYTES_PER_TARGET
 
 
 class ClockDrift(ValueError):
@@ -82,6 +85,7 @@ class Home:
         self.hybrid = hybrid
         self.topology: Topology | None = None
         self.epoch = 0
+        self.placement: Placement | None = None
         self.owners: tuple[tuple[NodeId, ...], ...] = ()
         # Of members: a link that works; requests go there; others are asked first, if possible.
         self.linked: set[NodeId] = {node_id} if node_id else set()
@@ -107,6 +111,13 @@ class Home:
         )
         self.forest = Forest(reader)
         self.lags_ms: deque[int] = deque(maxlen=LAG_SAMPLES)
+        self.hints = Hints(
+            reader,
+            clock,
+            self.counters,
+            target_bytes=settings.hint_bytes_per_target,
+            all_bytes=settings.hint_bytes,
+        )
         self._seed = 0
         self._shift = 64
         self._prefixes: tuple[bytes, ...] = ()
@@ -117,6 +128,7 @@ class Home:
         placement = place(topology)
         self.topology = topology
         self.epoch = topology.epoch
+        self.placement = placement
         self.owners = placement.owners
         # Who is primary differs between partitions of the same owners, and concerns no request.
         self._owners = tuple(tuple(sorted(owners)) for owners in placement.owners)
@@ -206,7 +218,10 @@ class Home:
             ClockDrift: it is stamped too far ahead of this node's clock; taking it over would drag
                 every clock along.
         """
-        held = self.held(key)
+        return self.join(key, incoming, self.admit(incoming))
+
+    def admit(self, incoming: bytes) -> Context:
+        """The context of a record from a peer, which may be kept. Raises as ``merge`` does."""
         theirs = records.check(incoming)
         latest = max(theirs.values(), default=0)
         wall_ms = self.clock.wall_ms()
@@ -214,11 +229,17 @@ class Home:
             self.counters["clock_drift_refused"] += 1
             ahead = (wall_ms_of(latest) - wall_ms) / 1000
             raise ClockDrift(f"stamped {ahead:.1f} s ahead of this node's clock")
+        return theirs
+
+    def join(self, key: bytes, incoming: bytes, theirs: Context) -> bytes | None:
+        """``merge`` of a record that was admitted, with its context."""
+        held = self.held(key)
         ours = records.context_of(held) if held else {}
         if theirs.get(self.actor, 0) > ours.get(self.actor, 0):
             self.forgot()
         joined = records.join_checked(held, ours, incoming, theirs)
         if joined is held:
             return None
-        self.lags_ms.append(max(0, wall_ms - wall_ms_of(latest)))
+        latest = max(theirs.values(), default=0)
+        self.lags_ms.append(max(0, self.clock.wall_ms() - wall_ms_of(latest)))
         return joined

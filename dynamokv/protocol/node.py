@@ -19,6 +19,7 @@ from dynamokv.protocol.effects import Effect, Event, Origin, Send
 from dynamokv.protocol.forest_building import Builder
 from dynamokv.protocol.forward import ForwardOp
 from dynamokv.protocol.get import GetOp
+from dynamokv.protocol.handoff import Handoff, serve_hint
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.lifecycle import Lifecycle
 from dynamokv.protocol.put import PutOp
@@ -43,6 +44,8 @@ class Node:
         self.reach = reach = Reachability(home)
         self.life = life = Lifecycle(home, stored_topology, table.new_id, reach)
         self.builder = Builder(home)
+        self.handoff = handoff = Handoff(home, table.new_id)
+        reach.on_return.append(handoff.on_return)
         self.parked: list[tuple[bytes, Any, float]] = []
         self._next_upkeep = 0.0
         self._handlers: dict[type[Any], _Handler] = {
@@ -57,6 +60,7 @@ class Node:
             e.TopologyStored: life.on_topology_stored,
             e.IdentityStored: life.on_identity_stored,
             e.PageStored: life.newcomer.on_stored,
+            e.HintsRefused: handoff.on_refused,
             e.Tick: self._on_tick,
             e.Stop: lambda _: [e.Write([], e.LastWords(), e.LastWords())],
             e.LastWords: life.last_words,
@@ -65,6 +69,7 @@ class Node:
             m.Replicate: self._serve(serve_replicate),
             m.Fetch: self._serve(serve_fetch),
             m.Scan: self._serve(serve_scan),
+            m.Hint: self._serve(serve_hint),
             m.Filled: self._serve(lambda home, peer, _: life.driver.on_filled(home, peer)),
             m.PutRequest: self._serve(self._coordinate_for),
             m.GetRequest: self._serve(self._coordinate_for),
@@ -109,7 +114,7 @@ class Node:
 
     def next_deadline(self) -> float:
         """When the next ``Tick`` is due, in the clock's monotonic seconds."""
-        due = min(self._next_upkeep, self.reach.next_deadline(), self.builder.due)
+        due = min(self._next_upkeep, self.reach.next_deadline(), self.builder.due, self.handoff.due)
         requests = self.table.next_deadline()
         return due if requests is None else min(due, requests)
 
@@ -117,6 +122,7 @@ class Node:
         now = self.home.clock.monotonic()
         self.home.load.pressure.tick(now, tick.lag)
         effects = self.table.expire(now) + self.reach.tick(now) + self.builder.tick(now)
+        effects += self.handoff.tick(now)
         if now < self._next_upkeep:
             return effects
         self._next_upkeep = now + (limits.UPKEEP_SECONDS if self.ready else limits.SEEK_SECONDS)
@@ -151,6 +157,7 @@ class Node:
         return self.table.start(operation, now)
 
     def _on_write_failed(self, event: e.WriteFailed) -> list[Effect]:
+        self.handoff.recount()
         if self.home.writable:
             self.home.writable = False
             self.home.forgot()
@@ -168,9 +175,13 @@ class Node:
         return handler(event.peer, event.message)
 
     def _on_reply(self, peer: bytes, message: Any) -> list[Effect]:
+        if message.id in self.handoff.under_way:
+            return self.handoff.on_reply(peer, message)
         return self.table.reply(message.id, peer, message)
 
     def _on_refused(self, peer: bytes, message: m.Refused) -> list[Effect]:
+        if message.id in self.handoff.under_way:
+            return self.handoff.on_refusal(message.id, peer)
         return self.table.fail(message.id, peer, message.detail, untouched=True)
 
     def _serve(self, handler: Callable[[Home, bytes, Any], list[Effect]]) -> _MessageHandler:
@@ -192,6 +203,7 @@ class Node:
         return serve
 
     def _on_refresh(self, peer: bytes, message: m.Refresh) -> list[Effect]:
+        self.handoff.on_refresh(message.id, peer)
         return self.life.adopt(message.topology, peer) + self.table.restart(message.id, peer)
 
     def _park(self, peer: bytes, message: Any) -> list[Effect]:
@@ -227,6 +239,7 @@ class Node:
         effects = self.reach.on_link(peer, up=False)
         self.home.scans.pop(peer, None)
         self.life.newcomer.on_peer_lost(peer)
+        self.handoff.on_peer_lost(peer)
         return effects + self.table.peer_down(peer)
 
     def _on_undelivered(self, event: e.Undelivered) -> list[Effect]:
@@ -236,8 +249,9 @@ class Node:
         self.home.counters["undelivered"] += 1
         if type(message) is m.Scan:
             self.life.newcomer.on_peer_lost(event.peer)
-        if isinstance(message, (m.Replicate, m.Fetch, m.PutRequest, m.GetRequest)):
-            return self.table.fail(message.id, event.peer, "unreachable", untouched=True)
+        if isinstance(message, (m.Replicate, m.Hint, m.Fetch, m.PutRequest, m.GetRequest)):
+            refused = m.Refused(message.id, m.RefusedReason.NOT_READY, "unreachable")
+            return self._on_refused(event.peer, refused)
         return []
 
     def _on_wrong_cluster(self, peer: bytes, message: m.WrongCluster) -> list[Effect]:

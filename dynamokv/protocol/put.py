@@ -7,10 +7,16 @@ Rules:
     - A write without its level is ``INDETERMINATE``: some owner may hold it, and nobody takes it
       back.
     - ``UNAVAILABLE`` only before anything left.
+    - An owner that is away gets a hint here, in the same write as the record itself, and another
+      member keeps the record for it, if there is one (``handoff.py``). At a sloppy level that
+      member's acknowledgement counts for the owner's, and the receipt says so. ``ALL`` means the
+      owners.
     - Minted once: a restart under a new topology sends the same records to the new owners.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from dynamokv import limits
 from dynamokv.causality.hlc import wall_ms_of
@@ -23,15 +29,27 @@ from dynamokv.causality.versions import (
     join_contexts,
     update,
 )
-from dynamokv.protocol.effects import Effect, Origin, Send, Write, WriteFailed, Written, answer
+from dynamokv.ports import Row
+from dynamokv.protocol.effects import (
+    Effect,
+    HintsRefused,
+    Origin,
+    Send,
+    Write,
+    WriteFailed,
+    Written,
+    answer,
+)
+from dynamokv.protocol.handoff import stand_ins
 from dynamokv.protocol.home import NO_OWNERS, Home
 from dynamokv.protocol.tally import Tally, Verdict
-from dynamokv.types import NodeId, replicas_needed
+from dynamokv.types import Consistency, NodeId, replicas_needed
 from dynamokv.wire import record as records
 from dynamokv.wire.context import open_token, own_dot, seal_of, token_after, token_of
 from dynamokv.wire.messages import (
     Failed,
     FailedCode,
+    Hint,
     Message,
     PutDone,
     PutError,
@@ -57,6 +75,9 @@ class PutOp:
         self.records: list[bytes] = []
         self.contexts: list[bytes] = []
         self.errors: list[int] = []
+        self.sloppy = request.sloppy and request.level != Consistency.ALL
+        self.stand_ins: dict[NodeId, NodeId] = {}
+        self.hinted: list[bytes] = []
 
     def start(self, home: Home) -> list[Effect]:
         """Write here and tell the other owners."""
@@ -71,13 +92,20 @@ class PutOp:
         counted = [owner for owner in owners if owner != home.uncounted]
         self.tally = tally = Tally(counted, replicas_needed(self.request.level, len(counted)))
         others: list[NodeId] = []
+        away: dict[NodeId, str] = {}
         for owner in owners:
             if owner == home.node_id:
                 continue
             if why_not := home.why_not(owner):
-                tally.fail(owner, why_not)
+                away[owner] = why_not
             else:
                 others.append(owner)
+        if away:
+            self.stand_ins = stand_ins(home, keys[0], away)
+            stood_in_for = self.stand_ins.values() if self.sloppy else ()
+            for owner, why_not in away.items():
+                if owner not in stood_in_for:
+                    tally.fail(owner, why_not)
         effects: list[Effect] = []
         if self.stored:
             tally.add(home.node_id)
@@ -87,11 +115,16 @@ class PutOp:
             rows = self._mint(home, keys)
             if not rows:
                 return self._finish(home)
+            rows += self._owe(home, away)
             effects.append(Write(rows, Written(self.id), WriteFailed(self.id, "")))
         budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
         message = Replicate(self.id, home.epoch, budget_ms, self.keys, self.records)
         for owner in others:
             effects.append(Send(owner, message))
+        for peer, owner in self.stand_ins.items():
+            effects.append(Send(peer, Hint(*message[:3], owner, self.keys, self.records)))
+        if self.starts > 1 and (owed := self._owe(home, away)):
+            effects.append(Write(owed, None, HintsRefused()))
         # A write that just left waits for itself; one that starts again may have all it needs.
         return effects if self.starts == 1 else effects + self._settle(home)
 
@@ -99,13 +132,24 @@ class PutOp:
         """An owner holds it durably; this node itself reports in the same way, as ``Written``."""
         if peer == home.node_id:
             self.stored = True
-        self.tally.add(NodeId(peer))
+        owner = self.stand_ins.get(NodeId(peer))
+        if owner is None:
+            self.tally.add(NodeId(peer))
+            return self._settle(home)
+        if owner not in self.hinted:
+            self.hinted.append(owner)
+        if self.sloppy:
+            self.tally.add_stand_in(owner, NodeId(peer))
         return self._settle(home)
 
     def on_failure(self, home: Home, peer: bytes, reason: str, *, untouched: bool) -> list[Effect]:
         """An owner will not acknowledge. When it is this node's own disk, nothing can be promised
         any more."""
-        self.tally.fail(NodeId(peer), reason)
+        owner = self.stand_ins.get(NodeId(peer))
+        if owner is None:
+            self.tally.fail(NodeId(peer), reason)
+        else:
+            self.tally.fail(owner, f"down, and its stand-in: {reason}")
         if peer == home.node_id:
             return self._end(
                 FailedCode.INDETERMINATE, f"the coordinator's own disk failed: {reason}"
@@ -120,17 +164,31 @@ class PutOp:
 
     def waits_for(self, peer: bytes) -> bool:
         """Whether this owner has neither acknowledged nor failed."""
+        slot = self.stand_ins.get(NodeId(peer), peer)
         return (
-            peer in self.tally.owners
-            and peer not in self.tally.yes
-            and peer not in self.tally.failed
+            slot in self.tally.owners
+            and slot not in self.tally.yes
+            and slot not in self.tally.failed
         )
 
-    def _mint(self, home: Home, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
+    def _owe(self, home: Home, away: Iterable[NodeId]) -> list[Row]:
+        """The rows that say who misses this write."""
+        rows: list[Row] = []
+        for owner in away:
+            if owner in self.hinted:
+                continue
+            owed = home.hints.owe(owner, self.keys, self.records)
+            if owed:
+                rows += owed
+                self.hinted.append(owner)
+        return rows
+
+    def _mint(self, home: Home, keys: list[bytes]) -> list[Row]:
         """The new record of each key, but for the keys that are refused."""
         request = self.request
         tokens = request.contexts or [b""] * len(keys)
-        rows: list[tuple[bytes, bytes]] = []
+        rows: list[Row] = []
+        made: list[bytes] = []
         errors = [0] * len(keys)
         for at, (key, value, token) in enumerate(zip(keys, request.values, tokens, strict=True)):
             record = self._new_record(home, key, value, token)
@@ -139,10 +197,11 @@ class PutOp:
                 self.contexts.append(b"")
             else:
                 rows.append((key, record))
+                made.append(record)
         if any(errors):
             self.errors = errors
         self.keys = [key for key, _ in rows]
-        self.records = [record for _, record in rows]
+        self.records = made
         return rows
 
     def _new_record(self, home: Home, key: bytes, value: bytes, token: bytes) -> bytes | PutError:
@@ -200,14 +259,13 @@ class PutOp:
     def _finish(self, home: Home) -> list[Effect]:
         self.done = True
         tally = self.tally
-        replicas: list[bytes] = list(tally.yes)
         done = PutDone(
             self.origin.id,
             home.epoch,
             tally.needed,
-            replicas,
-            False,
-            [],
+            tally.replicas(),
+            tally.sloppy,
+            self.hinted,
             self.contexts,
             self.errors,
         )

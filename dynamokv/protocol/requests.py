@@ -20,7 +20,7 @@ from dynamokv.wire import messages as m
 from dynamokv.wire.messages import Message
 from dynamokv.wire.weight import weight_of
 
-_QUESTIONS = frozenset({m.Replicate, m.Fetch, m.PutRequest, m.GetRequest})
+_QUESTIONS = frozenset({m.Replicate, m.Hint, m.Fetch, m.PutRequest, m.GetRequest})
 """Messages that take credit until they are answered."""
 
 

@@ -1,7 +1,7 @@
 """Counting answers towards a quorum, with three outcomes: pending, won, lost.
 
 Only distinct owners count, each once: an acknowledgement that arrives twice is one, and a
-stranger's is none.
+stranger's is none. An owner that is away may be stood in for; it and its stand-in are one, too.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ _PENDING, _WON, _LOST = Verdict.PENDING, Verdict.WON, Verdict.LOST
 class Tally:
     """Answers of ``owners``, of which ``needed`` must say yes."""
 
-    __slots__ = ("failed", "needed", "owners", "yes")
+    __slots__ = ("failed", "needed", "owners", "stood_in", "yes")
 
     def __init__(self, owners: Sequence[NodeId], needed: int) -> None:
         self.owners = owners
         self.needed = needed
         self.yes: list[NodeId] = []
         self.failed: dict[NodeId, str] = {}
+        self.stood_in: dict[NodeId, NodeId] = {}
 
     def add(self, owner: NodeId) -> None:
         """This owner did it. A failure told before is forgotten: the answer is the stronger
@@ -44,6 +45,15 @@ class Tally:
             self.yes.append(owner)
             if self.failed:
                 self.failed.pop(owner, None)
+        elif self.stood_in:
+            self.stood_in.pop(owner, None)
+
+    def add_stand_in(self, owner: NodeId, stand_in: NodeId) -> None:
+        """Another member did it, for this owner."""
+        if owner in self.owners and owner not in self.yes:
+            self.yes.append(owner)
+            self.stood_in[owner] = stand_in
+            self.failed.pop(owner, None)
 
     def fail(self, owner: NodeId, reason: str) -> None:
         """This owner will not, as far as anyone knows."""
@@ -58,6 +68,19 @@ class Tally:
         if len(self.owners) - len(self.failed) < self.needed:
             return _LOST
         return _PENDING
+
+    @property
+    def sloppy(self) -> bool:
+        """Whether it is not won without stand-ins."""
+        return bool(self.stood_in) and len(self.yes) - len(self.stood_in) < self.needed
+
+    def replicas(self) -> list[bytes]:
+        """Who did it; stand-ins only if they were needed."""
+        if not self.stood_in:
+            return list(self.yes)
+        if self.sloppy:
+            return [self.stood_in.get(owner, owner) for owner in self.yes]
+        return [owner for owner in self.yes if owner not in self.stood_in]
 
     def failures(self) -> list[str]:
         """One line for each owner that failed, for errors."""

@@ -131,4 +131,6 @@ def _settings(config: NodeConfig, address: str) -> Settings:
         in_flight_max=config.in_flight_max,
         in_flight_bytes_max=config.in_flight_bytes_max,
         background_bytes_per_second=config.background_bytes_per_second,
+        hint_bytes=config.hint_bytes,
+        hint_bytes_per_target=config.hint_bytes_per_target,
     )

@@ -19,6 +19,7 @@ from dynamokv.wire import codec
 WATCHED = (
     "read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "wrong_cluster",
     "peers_slow", "peers_down", "tree_mismatches",
+    "hints_delivered", "hints_dropped", "hints_refused",
 )  # fmt: skip
 """Counters that operators watch: there from the start, not only when they have counted."""
 
@@ -125,6 +126,7 @@ def status_of(
         "replicas": topology.replicas if topology else 0,
         "members": members(home),
         "trees": trees(home),
+        "hints": home.hints.status(),
         "storage": dict(storage),
     }
 
@@ -170,6 +172,8 @@ def metrics_of(
         "loop_lag": loop_lag,
         "in_flight": in_flight,
         **home.load.figures(),
+        "hinted_keys": sum(account.keys for account in home.hints.accounts.values()),
+        "hinted_bytes": home.hints.size,
         "counters": counters,
         "trees": trees(home),
         "storage": dict(storage),

@@ -205,6 +205,7 @@ def put_request(
     epoch: int = 1,
     budget_ms: int = 5000,
     level: int = Consistency.QUORUM,
+    sloppy: bool = True,
     delete: bool = False,
     ttl_ms: int = 0,
     names: list[bytes] | None = None,
@@ -213,7 +214,7 @@ def put_request(
 ) -> m.PutRequest:
     names, values = names or [NAME], values or [b"value"]
     return m.PutRequest(
-        id, epoch, budget_ms, level, True, delete, ttl_ms, names, values, contexts or []
+        id, epoch, budget_ms, level, sloppy, delete, ttl_ms, names, values, contexts or []
     )
 
 
@@ -272,7 +273,7 @@ def request_id(effects: Iterable[Effect]) -> int:
     ids = {
         effect.message.id
         for effect in of(e.Send, effects)
-        if isinstance(effect.message, (m.Replicate, m.Fetch, m.PutRequest, m.GetRequest))
+        if isinstance(effect.message, (m.Replicate, m.Hint, m.Fetch, m.PutRequest, m.GetRequest))
     }
     (id,) = ids
     return id

@@ -48,3 +48,25 @@ def test_who_failed_is_told_with_the_latest_reason() -> None:
     tally.fail(OWNERS[1], "down")
     tally.add(OWNERS[1])
     assert tally.failures() == [f"{OWNERS[0].hex()[:8]} (no answer in time)"]
+
+
+def test_a_stand_in_counts_for_its_owner_until_that_one_answers() -> None:
+    tally = Tally(OWNERS, 2)
+    tally.fail(OWNERS[1], "down")
+    tally.add_stand_in(OWNERS[1], STRANGER)
+    tally.add_stand_in(STRANGER, node_id(98))
+    assert (tally.yes, tally.failed, tally.verdict) == ([OWNERS[1]], {}, Verdict.PENDING)
+    tally.add(OWNERS[0])
+    assert (tally.verdict, tally.sloppy) == (Verdict.WON, True)
+    assert tally.replicas() == [STRANGER, OWNERS[0]]
+    tally.add(OWNERS[1])
+    tally.add_stand_in(OWNERS[1], STRANGER)
+    assert (tally.yes, tally.sloppy) == ([OWNERS[1], OWNERS[0]], False)
+    assert tally.replicas() == [OWNERS[1], OWNERS[0]]
+
+
+def test_a_stand_in_that_was_not_needed_is_not_named() -> None:
+    tally = Tally(OWNERS, 1)
+    tally.add(OWNERS[0])
+    tally.add_stand_in(OWNERS[1], STRANGER)
+    assert (tally.sloppy, tally.replicas()) == (False, [OWNERS[0]])

@@ -294,6 +294,6 @@ class _Run:
             core = process.core
             assert isinstance(core, (Node, ClientNode))
             left = len(core.table.operations) + len(core.table.by_ticket)
-            left += len(core.parked) if isinstance(core, Node) else 0
+            left += len(core.parked) + len(core.handoff.under_way) if isinstance(core, Node) else 0
             if left:
                 self._report(Rule.LIVENESS, f"{process.name} still remembers {left} requests")

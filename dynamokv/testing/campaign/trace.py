@@ -113,6 +113,9 @@ class Trace:
         """A row."""
         if row_keys.TREE_ROWS <= row < row_keys.END_OF_TREES:
             return f"tree {row_keys.partition_of(row[len(row_keys.TREE_ROWS) :])}"
+        if row.startswith(row_keys.HINTS):
+            target, missed = row_keys.split_hint_row(row)
+            return f"hint for {self.name(target)} {self.key(missed)}"
         return {row_keys.IDENTITY_ROW: "identity", row_keys.TOPOLOGY_ROW: "topology"}.get(
             row, row[4:].decode(errors="replace")
         )
@@ -187,10 +190,7 @@ class Trace:
             case e.Send():
                 return self._after(effect)
             case e.Write(rows, then):
-                written = [
-                    self.key(key) + ("" if key >= row_keys.END_OF_DATA else " " + self.record(held))
-                    for key, held in rows
-                ]
+                written = [self._row(key, held) for key, held in rows]
                 done = "" if then is None else f", then {self._after(then)}"
                 return f"write {'; '.join(written) or 'nothing'}{done}"
             case e.Reply(_, message):
@@ -207,6 +207,11 @@ class Trace:
             case _:
                 return type(effect).__name__.lower()
 
+    def _row(self, key: bytes, held: bytes | None) -> str:
+        if held is None:
+            return f"no {self.key(key)}"
+        return self.key(key) + ("" if key >= row_keys.END_OF_DATA else " " + self.record(held))
+
     # --- messages ---------------------------------------------------------------------------------
 
     def message(self, message: Message) -> str:
@@ -216,7 +221,7 @@ class Trace:
         return kind + words
 
     def _words(self, message: Any) -> Iterable[str]:
-        if isinstance(message, (m.Replicate, m.Fetch, m.Scan, m.PutRequest, m.GetRequest)):
+        if isinstance(message, (m.Replicate, m.Hint, m.Fetch, m.Scan, m.PutRequest, m.GetRequest)):
             yield self.request(message.id)
             yield f"e{message.epoch}" if message.epoch else ""
         elif isinstance(
@@ -224,7 +229,8 @@ class Trace:
         ):
             yield self.request(message.id)
         match message:
-            case m.Replicate() | m.Scanned():
+            case m.Replicate() | m.Scanned() | m.Hint():
+                yield f"for {self.name(message.target)}" if type(message) is m.Hint else ""
                 for key, held in zip(message.keys, message.records, strict=True):
                     yield f"{self.key(key)} {self.record(held)}"
             case m.Fetch():
@@ -253,6 +259,9 @@ class Trace:
                 yield self.topology(Topology.decode(message.topology))
         if isinstance(message, (m.PutDone, m.GetDone)):
             yield f"by {' '.join(map(self.name, message.replicas))}"
+        if isinstance(message, m.PutDone) and message.hinted:
+            yield f"hinted for {' '.join(map(self.name, message.hinted))}"
+            yield "sloppy" if message.sloppy else ""
 
 
 def _is_probe(item: Event | Effect | None) -> bool:

@@ -26,6 +26,7 @@ _KINDS = {
             *(e.Request, e.Forget, e.Received, e.PeerUp, e.PeerDown, e.Undelivered, e.Written),
             *(e.WriteFailed, e.TopologyStored, e.IdentityStored, e.PageStored, e.Tick, e.Stop),
             e.LastWords,
+            e.HintsRefused,
         ]
     )
 }

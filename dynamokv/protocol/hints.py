@@ -1,0 +1,335 @@
+"""What this member keeps for others that miss writes: the rows, and how much there is of them.
+
+A hint says that one member, its target, missed a write of one row. There are two kinds:
+
+*kept*  whoever keeps it owns no copy of the row. The hint is the record itself, and may be all that
+        is left of an acknowledged write.
+*owed*  whoever keeps it owns a copy. The hint is a mark with the digest of the record then.
+
+Rules:
+    - Hints live in the store, and are written with what they belong to. Memory has sums only, which
+      are found again after a start, slice by slice (``count``); so a restart forgets none.
+    - A row has one hint for each target. What comes later is joined with it.
+    - A hint goes when the target has acknowledged what it stands for, and only if it is still the
+      very one that was sent (``forget``).
+    - Bounded, for each target and for all. A kept hint that does not fit is refused before anybody
+      relies on it; an owed one is not taken, counted, and its partition noted for comparison. What
+      was taken is never dropped, because it may be the last copy of something (``docs/adr/0019``).
+
+Sources: Dynamo (DeCandia et al., SOSP 2007), section 4.6.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import IntEnum
+from struct import Struct
+from typing import NamedTuple
+
+from dynamokv import limits
+from dynamokv.errors import StorageError
+from dynamokv.ports import Clock, Reader, Row
+from dynamokv.types import NodeId
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire import record as records
+
+_HEAD = Struct(">BQ")
+_DIGEST_BYTES = 8
+_END = row_keys.END_OF_HINTS
+
+
+class Kind(IntEnum):
+    """What is behind the head of a hint. Numbers on disk: append only."""
+
+    KEPT = 1
+    OWED = 2
+
+
+class Hint(NamedTuple):
+    """One row of the region, taken apart; ``since_ms``: wall time of the first miss."""
+
+    target: NodeId
+    key: bytes
+    kind: Kind
+    since_ms: int
+    content: bytes
+
+    @classmethod
+    def read(cls, at: bytes, value: bytes) -> Hint:
+        """From the row."""
+        target, key = row_keys.split_hint_row(at)
+        kind, since_ms = _HEAD.unpack_from(value)
+        return cls(target, key, Kind(kind), since_ms, value[_HEAD.size :])
+
+    @property
+    def partition(self) -> int:
+        """Of the row that was missed."""
+        return int.from_bytes(self.key[:2])
+
+
+class Page(NamedTuple):
+    """Hints for one target, and what they stand for: ``rows`` as they are in the store, and of each
+    the key and the record. ``gone``: those of which the record is not to be had any more."""
+
+    rows: list[tuple[bytes, bytes]]
+    keys: list[bytes]
+    records: list[bytes]
+    gone: list[tuple[bytes, bytes]]
+    next: bytes
+
+
+class Account:
+    """How much is kept for one target; ``oldest_ms``: no hint is older."""
+
+    __slots__ = ("keys", "oldest_ms", "partitions", "size")
+
+    def __init__(self, since_ms: int) -> None:
+        self.keys = 0
+        self.size = 0
+        self.oldest_ms = since_ms
+        self.partitions: Counter[int] = Counter()
+
+
+class Hints:
+    """All hints of one member.
+
+    Attributes:
+        accounts: by target, those for whom there is something.
+        size: bytes of all of them.
+        epoch: of the topology that they were counted under.
+        unhinted: partitions in which some owner missed a write and nobody keeps that for it: they
+            have to be compared.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        clock: Clock,
+        counters: Counter[str],
+        *,
+        target_bytes: int,
+        all_bytes: int,
+    ) -> None:
+        self.accounts: dict[NodeId, Account] = {}
+        self.size = 0
+        self.epoch = 0
+        self.unhinted: set[int] = set()
+        self._reader = reader
+        self._clock = clock
+        self._counters = counters
+        self._target_bytes = target_bytes
+        self._all_bytes = all_bytes
+        # Rows before this are in the accounts.
+        self._cursor = row_keys.HINTS
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    @property
+    def counted(self) -> bool:
+        """Whether the accounts are complete."""
+        return self._cursor == _END
+
+    def holds(self, partition: int) -> bool:
+        """Whether somebody has not got all that is kept here for it of this partition, or it is not
+        known yet."""
+        if not self.counted:
+            return True
+        return any(account.partitions[partition] for account in self.accounts.values())
+
+    def status(self) -> dict[str, dict[str, float]]:
+        """For each target, in hex, how many keys and bytes wait for it, and since when, at most."""
+        now_ms = self._clock.wall_ms()
+        return {
+            target.hex(): {
+                "keys": account.keys,
+                "bytes": account.size,
+                "oldest_seconds": max(0, now_ms - account.oldest_ms) / 1000,
+            }
+            for target, account in sorted(self.accounts.items())
+        }
+
+    # --- taking in --------------------------------------------------------------------------------
+
+    def owe(self, target: NodeId, keys: Sequence[bytes], new: Sequence[bytes]) -> list[Row]:
+        """Rows that say that this member missed these records, which are written here with them;
+        nothing when there is no room."""
+        rows = self._take(target, keys, new, Kind.OWED)
+        if rows is None:
+            self._counters["hints_dropped"] += len(keys)
+            self.unhinted.update(int.from_bytes(key[:2]) for key in keys)
+            return []
+        self._counters["hints_owed"] += len(rows)
+        return rows
+
+    def keep(
+        self,
+        target: NodeId,
+        keys: Sequence[bytes],
+        new: Sequence[bytes],
+        *,
+        whatever_size: bool = False,
+    ) -> list[Row] | None:
+        """Rows that keep these records for this member; ``None`` when there is no room. A record
+        that was checked before, please."""
+        rows = self._take(target, keys, new, Kind.KEPT, bounded=not whatever_size)
+        if rows is None:
+            self._counters["hints_refused"] += len(keys)
+        else:
+            self._counters["hints_kept"] += len(rows)
+        return rows
+
+    def _take(
+        self,
+        target: NodeId,
+        keys: Sequence[bytes],
+        new: Sequence[bytes],
+        kind: Kind,
+        *,
+        bounded: bool = True,
+    ) -> list[Row] | None:
+        taken: list[tuple[bytes, bytes | None, bytes]] = []
+        grown = 0
+        for key, record in zip(keys, new, strict=True):
+            at = row_keys.hint_row(target, key)
+            before = self._read(at)
+            value = self._value(at, before, kind, record)
+            taken.append((at, before, value))
+            grown += len(value) - len(before) if before else len(at) + len(value)
+        if bounded and not self._room(target, grown):
+            return None
+        for at, before, value in taken:
+            if before is not None:
+                self._add(at, before, -1)
+            self._add(at, value, 1)
+        return [(at, value) for at, _, value in taken]
+
+    def _value(self, at: bytes, before: bytes | None, kind: Kind, record: bytes) -> bytes:
+        """What the hint is now: with what it stood for before."""
+        since_ms = self._clock.wall_ms()
+        if before is not None:
+            held = Hint.read(at, before)
+            since_ms = held.since_ms
+            if kind is Kind.KEPT or held.kind is Kind.KEPT:
+                # This member owned the row at one of both, and not at the other.
+                kind, stood_for = Kind.KEPT, self._record(held)
+                record = records.join_records(stood_for, record)
+        content = record
+        if kind is Kind.OWED:
+            content = records.digest(record).to_bytes(_DIGEST_BYTES)
+        return _HEAD.pack(kind, since_ms) + content
+
+    def _room(self, target: NodeId, grown: int) -> bool:
+        account = self.accounts.get(target)
+        held = account.size if account is not None else 0
+        return held + grown <= self._target_bytes and self.size + grown <= self._all_bytes
+
+    # --- giving back ------------------------------------------------------------------------------
+
+    def page(self, target: NodeId, start: bytes, items: int) -> Page:
+        """Some hints for a target, from this row on, or from its first if there is none after it.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        first = row_keys.HINTS + target
+        page = self._page(max(start, first), first, items)
+        if not page.rows and not page.gone and start > first:
+            page = self._page(first, first, items)
+        return page
+
+    def _page(self, start: bytes, first: bytes, items: int) -> Page:
+        page = Page([], [], [], [], b"")
+        size, last = 0, start
+        for at, value in self._reader.scan(start, first + row_keys.END_OF_DATA):
+            hint = Hint.read(at, value)
+            record = self._record(hint)
+            last = at + b"\x00"
+            if record is None:
+                page.gone.append((at, value))
+                continue
+            page.rows.append((at, value))
+            page.keys.append(hint.key)
+            page.records.append(record)
+            size += len(record)
+            if len(page.rows) == items or size >= limits.HINT_PAGE_BYTES:
+                break
+        return page._replace(next=last)
+
+    def _record(self, hint: Hint) -> bytes | None:
+        """What a hint stands for: the record in it, or the own one as it is now."""
+        if hint.kind is Kind.KEPT:
+            return hint.content
+        return self._read(hint.key)
+
+    def forget(self, rows: Sequence[tuple[bytes, bytes]]) -> list[Row]:
+        """Deletions of the hints among these that are still the same."""
+        same = [at for at, value in rows if self._read(at) == value]
+        values = dict(rows)
+        for at in same:
+            self._add(at, values[at], -1)
+        return [(at, None) for at in same]
+
+    # --- counting ---------------------------------------------------------------------------------
+
+    def recount(self, epoch: int) -> None:
+        """The accounts may be wrong, or the owners are others: look at every row again."""
+        self.accounts.clear()
+        self.size = 0
+        self.epoch = epoch
+        self._cursor = row_keys.HINTS
+
+    def count(
+        self, owners: Sequence[Sequence[NodeId]], items: int = limits.HINT_COUNT_ITEMS
+    ) -> list[tuple[bytes, bytes]]:
+        """Go on counting for so many rows. Returns those whose target is no owner of them.
+
+        Raises:
+            StorageError: some cannot be read; whatever comes after them for the same target is not
+                counted.
+        """
+        strays: list[tuple[bytes, bytes]] = []
+        last = self._cursor
+        try:
+            for at, value in self._reader.scan(self._cursor, _END):
+                last = self._cursor = at + b"\x00"
+                self._add(at, value, 1)
+                hint = Hint.read(at, value)
+                if hint.target not in owners[hint.partition]:
+                    strays.append((at, value))
+                items -= 1
+                if not items:
+                    return strays
+        except StorageError:
+            # The next range that can be read is that of another member.
+            targets = sorted({owner for row in owners for owner in row})
+            after = [row_keys.HINTS + target for target in targets]
+            self._cursor = next((start for start in after if start > last), _END)
+            raise
+        self._cursor = _END
+        return strays
+
+    def _add(self, at: bytes, value: bytes, sign: int) -> None:
+        if at >= self._cursor:
+            # It will be counted when its turn comes.
+            return
+        hint = Hint.read(at, value)
+        account = self.accounts.get(hint.target)
+        if account is None:
+            account = self.accounts[hint.target] = Account(hint.since_ms)
+        account.keys += sign
+        size = sign * (len(at) + len(value))
+        account.size += size
+        self.size += size
+        account.oldest_ms = min(account.oldest_ms, hint.since_ms)
+        account.partitions[hint.partition] += sign
+        if not account.keys:
+            del self.accounts[hint.target]
+
+    def _read(self, key: bytes) -> bytes | None:
+        """A row as it was last written. One that cannot be read is as good as none."""
+        try:
+            return self._reader.newest(key)
+        except StorageError:
+            self._counters["damaged_reads"] += 1
+            return None
