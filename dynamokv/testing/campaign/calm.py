@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dynamokv.testing.campaign.believing import doubts, verdicts_of
+from dynamokv.testing.campaign.looking import hints_of
 from dynamokv.testing.simulation.process import Process
 from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
@@ -36,6 +37,8 @@ RETURN_SECONDS: Final = 2.0
 
 PROMPT_SECONDS: Final = 0.25
 """For a request that asks nobody who is slow: four ways of 20 ms each, and a disk."""
+
+HANDOFF_SECONDS: Final = 60.0
 
 FRAMES_MAX: Final = 2
 """Of each user for each other one, in a second in which nobody asks anything. A member probes two
@@ -124,6 +127,23 @@ class Calm:
             if not answered:
                 what = "write" if write else "read"
                 self._failed(name, f"a {what} by {user.name} waited for a member that is slow")
+
+    def everything_is_handed_over(self) -> str:
+        """Wait until nobody keeps anything for anybody; whoever still does then."""
+        try:
+            self.world.cluster.run_until(lambda: not self._holders(), HANDOFF_SECONDS)
+        except TimeoutError:
+            return f"{HANDOFF_SECONDS} s after healing {', '.join(self._holders())}"
+        return ""
+
+    def _holders(self) -> list[str]:
+        """Members that keep something, or think so. What cannot be read is nobody's any more."""
+        found = []
+        for member in self.world.members():
+            rows, accounts = hints_of(member), member.home.hints.accounts
+            if rows or (rows is not None and accounts):
+                found.append(f"{member.name} keeps {len(rows)} hints, and counts {len(accounts)}")
+        return found
 
     def frames_of_a_second(self) -> tuple[int, int]:
         """How many there are when nobody asks, and how many there may be."""

@@ -21,6 +21,8 @@ class Rule(Enum):
     """After healing all replicas of a key are equal, and reads find nothing to repair."""
     TREES = "trees"
     """A tree says what its store holds, at any moment."""
+    HINTS = "hints"
+    """A receipt says who stood in for whom; after healing everybody has what was kept for it."""
     LIVENESS = "liveness"
     """After healing everything works again; every request has one answer, in time."""
     HUNG = "hung"

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from dynamokv.causality.versions import Context, Dot, Version, covers
 from dynamokv.testing.campaign.findings import Finding, Rule
-from dynamokv.types import Actor, Consistency
+from dynamokv.types import Actor, Consistency, NodeId
 from dynamokv.wire import record as records
 from dynamokv.wire.context import DOT_BYTES, SEAL_BYTES, own_dot, token_of
 from dynamokv.wire.keys import ROW_PREFIX_BYTES
@@ -186,6 +186,7 @@ class Asked(NamedTuple):
     delete: bool
     token: bytes
     level: int
+    sloppy: bool = True
 
 
 class Mint(NamedTuple):
@@ -205,7 +206,8 @@ class Mint(NamedTuple):
 class Acknowledged(NamedTuple):
     """One row of a write that its user was told of. ``minted``: the write that the answer names;
     ``known``: all that is told to be at its level with it; ``copies``: what those have that the
-    answer names as replicas, and that run, by their names."""
+    answer names as replicas, and that run, by their names; ``owners``: of the row, in the ring of
+    the answer, if its user knows that one."""
 
     asked: Asked
     history: KeyHistory
@@ -213,6 +215,7 @@ class Acknowledged(NamedTuple):
     known: int
     done: PutDone
     copies: list[tuple[str, bytes | None]]
+    owners: tuple[NodeId, ...]
 
 
 class Refused(NamedTuple):
@@ -334,11 +337,13 @@ class History:
         done: PutDone,
         position: int,
         copies: list[tuple[str, bytes | None]],
+        owners: tuple[NodeId, ...] = (),
         *,
         settled: bool,
     ) -> None:
         """A user got this answer for one row of a put; ``copies``: what the replicas have that it
-        names; ``settled``: no member is being filled."""
+        names; ``settled``: no member is being filled. A stand-in is no owner, so what it holds
+        meets no quorum: a sloppy answer promises nothing to those who read."""
         self.writes += 1
         history, token = self.of(asked.key), done.contexts[position]
         minted = history.named_by(token)
@@ -347,12 +352,12 @@ class History:
             history.give(token, minted.saw | minted.bit)
             known = history.known_by(token) | minted.bit
             history.acknowledged |= minted.bit
-        told = Acknowledged(asked, history, minted, known, done, copies)
+        told = Acknowledged(asked, history, minted, known, done, copies, owners)
         for checker in self.checkers:
             checker.on_acknowledged(told)
-        if asked.level in (Consistency.QUORUM, Consistency.ALL):
+        if asked.level in (Consistency.QUORUM, Consistency.ALL) and not done.sloppy:
             history.quorum |= known
-        if asked.level == Consistency.ALL and settled:
+        if asked.level == Consistency.ALL and settled and not done.sloppy:
             if history.settled_epoch != done.epoch:
                 history.settled_epoch, history.everywhere = done.epoch, 0
             history.everywhere |= known

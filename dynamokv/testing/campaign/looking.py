@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from dynamokv.errors import StorageError
+from dynamokv.protocol.hints import Hint, Kind
 from dynamokv.testing.disk import SimulatedDisk
 from dynamokv.testing.simulation.machine import Machine
 from dynamokv.testing.simulation.memory import MemoryDisk
 from dynamokv.testing.simulation.process import Process
+from dynamokv.types import NodeId
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire import record as records
 
 T = TypeVar("T")
 
@@ -32,6 +36,27 @@ def held(process: Process, key: bytes) -> bytes | None:
 def stored(process: Process, key: bytes) -> bytes | None:
     """What its store has; ``None`` where it is damaged."""
     return looked(process, lambda: process.engine.get(key))
+
+
+def hints_of(process: Process) -> list[tuple[NodeId, bytes, bytes]] | None:
+    """What its store keeps for others: for whom, the row, and what is kept of it; ``None`` where it
+    is damaged."""
+
+    def look() -> list[tuple[NodeId, bytes, bytes]]:
+        rows = process.engine.scan(row_keys.HINTS, row_keys.END_OF_HINTS)
+        return [(*row_keys.split_hint_row(at), value) for at, value in rows]
+
+    return looked(process, look)
+
+
+def kept(process: Process, key: bytes) -> bytes | None:
+    """What it keeps of this row, for whomever."""
+    joined = None
+    for target, row, value in hints_of(process) or []:
+        hint = Hint.read(row_keys.hint_row(target, row), value)
+        if row == key and hint.kind is Kind.KEPT:
+            joined = records.join_records(joined, hint.content)
+    return joined
 
 
 def looked(process: Process, look: Callable[[], T | None]) -> T | None:

@@ -17,7 +17,7 @@ from enum import Enum
 from random import Random
 from typing import Any, Final
 
-from dynamokv.limits import KiB
+from dynamokv.limits import KiB, MiB
 from dynamokv.storage.lsm.options import Compaction, Compression, LSMOptions
 from dynamokv.testing.campaign.family import Family
 from dynamokv.testing.campaign.faults import FAMILIES
@@ -44,6 +44,7 @@ class Plan:
         disk_us: until a batch of writes is on the disk.
         tree_check_interval: seconds between two partitions that a member compares with its store.
         values_bytes: the largest value.
+        hint_bytes: that a member keeps for another one.
         families: what goes wrong, and how much: 1.0 is the usual strength.
     """
 
@@ -55,6 +56,7 @@ class Plan:
     partitions: int = 8
     sibling_cap: int = 64
     in_flight_max: int = 1024
+    hint_bytes: int = 4 * MiB
     hedge_after: float = 0.03
     durability: Durability = Durability.FSYNC
     latency_us: tuple[int, int] = (100, 1_000)
@@ -130,6 +132,7 @@ def draw(
         seconds=seconds,
         families=tuple(families),
         tree_check_interval=random.choice((0.1, 1.0, 30.0)),
+        hint_bytes=random.choice((300, 3 * KiB, 4 * MiB, 4 * MiB)),
     )
 
 

@@ -11,9 +11,11 @@ from typing import Final
 
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
+from dynamokv.testing.campaign.looking import hints_of
 from dynamokv.testing.simulation.process import Process
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
+from dynamokv.wire.keys import HINTS
 from dynamokv.wire.messages import BEFORE_THE_RING
 
 SEEDS_ENOUGH: Final = 1_000
@@ -53,6 +55,13 @@ STATES: Final[dict[str, str]] = {
     "start: StorageError": "a process ends while it opens its store",
     "crash in a call": "a process ends in the middle of a disk call",
     "clean stop": "a member stops cleanly",
+    "hints_owed": "an owner notes that another one, which is away, misses a write",
+    "hints_kept": "a member keeps a write for an owner that is away",
+    "hints_delivered": "somebody that was away is given what it missed",
+    "hints_dropped": "an owner has no room to note what another one misses",
+    "hints_refused": "a member has no room to keep more for others",
+    "hint of a restarted holder": "a hint goes that was there when its holder started",
+    "sloppy write": "a write has its level with the help of a stand-in",
     "request at a frozen member": "a process goes on after a pause, with requests that are over",
 }
 """What each name means."""
@@ -73,6 +82,7 @@ class Rare:
     def __init__(self, happened: Counter[str]) -> None:
         self.happened = happened
         self._unwritable: set[Process] = set()
+        self._began_with_hints: set[Process] = set()
 
     def watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
         """One step."""
@@ -90,6 +100,8 @@ class Rare:
             happened["page refused"] += 1
         elif kind is e.Stop:
             happened["clean stop"] += 1
+        elif event is None and process.committer is not None and hints_of(process):
+            self._began_with_hints.add(process)
         for effect in effects:
             handled = type(effect)
             if handled is e.Write:
@@ -111,6 +123,9 @@ class Rare:
             self.happened["parked"] += 0 < home.epoch < epoch
 
     def _write(self, process: Process, write: e.Write) -> None:
+        if process in self._began_with_hints:
+            gone = sum(row is None and key.startswith(HINTS) for key, row in write.rows)
+            self.happened["hint of a restarted holder"] += gone
         topology = process.home.topology
         if type(write.then) is e.PageStored:
             for _, record in write.rows:
@@ -127,6 +142,8 @@ class Rare:
 
     def _reply(self, reply: e.Reply) -> None:
         message = reply.message
+        if type(message) is m.PutDone:
+            self.happened["sloppy write"] += message.sloppy
         if type(message) is m.GetDone:
             for record in message.records:
                 if record:

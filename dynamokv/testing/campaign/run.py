@@ -183,6 +183,9 @@ class _Run:
             world.cluster.run(AWAY_SECONDS)  # until everybody has noticed
             calm.everybody_is_believed()
             calm.with_one_held()
+        undelivered = calm.everything_is_handed_over()
+        if undelivered:
+            self._report(Rule.HINTS, undelivered)
         self._read_everything()
         world.cluster.run(REPAIR_SECONDS)
         for name in world.workload.touched:

@@ -10,16 +10,18 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from dynamokv.protocol.batch import group
 from dynamokv.testing.campaign.asking import Asking
 from dynamokv.testing.campaign.history import Asked, History, Read
-from dynamokv.testing.campaign.looking import stored
+from dynamokv.testing.campaign.looking import kept, stored
 from dynamokv.testing.simulation.process import Process
-from dynamokv.types import Consistency
+from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import messages as m
+from dynamokv.wire import record as records
 from dynamokv.wire.context import token_of
 from dynamokv.wire.keys import name_of
 from dynamokv.wire.messages import Message
@@ -34,6 +36,9 @@ LEVELS: Final = (
 )
 COUNTED_SHARE: Final = 0.1
 """Of the requests, so many ask for a number of replicas."""
+
+STRICT_SHARE: Final = 0.2
+"""Of the writes, so many take no stand-ins."""
 
 TTLS_MS: Final = (*[0] * 6, 1, 3_000, 86_400_000)
 PUT_SHARE: Final = 0.5
@@ -147,14 +152,15 @@ class Workload(Asking):
         """Write these, or delete them where the values are empty; ``then`` hears the answer."""
         delete = not values[0]
         rows = [user.home.locate(name)[0] for name in names]
+        sloppy = self._extras.random() >= STRICT_SHARE
         asked = [
-            Asked(row, value, delete, token, level)
+            Asked(row, value, delete, token, level, sloppy)
             for row, value, token in zip(rows, values, tokens, strict=True)
         ]
         contexts = tokens if any(tokens) else []
         ttl_ms = 0 if delete else self._extras.choice(TTLS_MS)
         request = m.PutRequest(
-            0, 0, self.world.plan.budget_ms, level, True, delete, ttl_ms, names, values, contexts
+            0, 0, self.world.plan.budget_ms, level, sloppy, delete, ttl_ms, names, values, contexts
         )
         self.touched.update(dict.fromkeys(names))
 
@@ -231,8 +237,10 @@ class Workload(Asking):
                 self.happened[reason.name] += 1
                 self.history.refused(one, reason.name, context=reason is m.PutError.CONTEXT)
                 continue
-            copies = _copies(self.world, one.key, done)
-            self.history.acknowledged(one, done, at, copies, settled=settled)
+            owners = user.home.locate(name)[1]
+            copies = _copies(self.world, one.key, owners, done)
+            owners = owners if user.home.epoch == done.epoch else ()
+            self.history.acknowledged(one, done, at, copies, owners, settled=settled)
             self._remember(user, name, one.key, done.contexts[at])
 
     def _on_get(
@@ -254,10 +262,24 @@ class Workload(Asking):
             del tokens[1]
 
 
-def _copies(world: Lives, key: bytes, done: m.PutDone) -> list[tuple[str, bytes | None]]:
-    """What those have that a receipt names, and that run."""
-    return [
-        (member.name, stored(member, key))
-        for member in world.members()
-        if member.home.node_id in done.replicas and member.machine not in world.lent
-    ]
+def _copies(
+    world: Lives, key: bytes, owners: tuple[NodeId, ...], done: m.PutDone
+) -> list[tuple[str, bytes | None]]:
+    """What those have that a receipt names, and that run. A stand-in has a hint, or has given it to
+    the owner that it was for; so it is looked at together with these, if they all run."""
+    members = [member for member in world.members() if member.machine not in world.lent]
+    by_id = {member.home.node_id: member for member in members}
+    copies: list[tuple[str, bytes | None]] = []
+    for member in members:
+        if member.home.node_id not in done.replicas:
+            continue
+        if not done.sloppy or member.home.node_id in owners:
+            copies.append((member.name, stored(member, key)))
+        elif by_id.keys() >= set(done.hinted):
+            targets = [stored(by_id[NodeId(owner)], key) for owner in done.hinted]
+            copies.append((member.name, reduce(_join, targets, kept(member, key))))
+    return copies
+
+
+def _join(one: bytes | None, other: bytes | None) -> bytes | None:
+    return records.join_records(one, other) if other else one

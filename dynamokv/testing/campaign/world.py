@@ -76,6 +76,7 @@ class World(Lives):
             "sibling_cap": plan.sibling_cap,
             "in_flight_max": plan.in_flight_max,
             "tree_check_interval": plan.tree_check_interval,
+            "hint_bytes_per_target": plan.hint_bytes,
         }
         self.machines.append(machine)
         self.start(machine)

@@ -11,6 +11,7 @@ from dynamokv.testing.campaign.checkers.deletes import ReplacedStaysAway
 from dynamokv.testing.campaign.checkers.erasure import OnlyTheSeenIsErased
 from dynamokv.testing.campaign.checkers.once import MadeOnce
 from dynamokv.testing.campaign.checkers.quorum import QuorumsMeet
+from dynamokv.testing.campaign.checkers.stand_ins import StandInsAreTold
 from dynamokv.testing.campaign.findings import Rule
 from dynamokv.testing.campaign.history import Checker
 
@@ -30,6 +31,7 @@ def all_checkers(
             AcknowledgedStays,
             OnlyTheSeenIsErased,
             QuorumsMeet,
+            StandInsAreTold,
             ReplacedStaysAway,
             CopiesAreEqual,
         )

@@ -1,0 +1,37 @@
+"""A receipt tells who stood in: only where that was allowed and needed, and each for one owner.
+
+Knows: receipts, and the owners of a row in the ring of the receipt. That everybody gets what was
+kept for it is looked at when all is healed (``calm.py``).
+"""
+
+from __future__ import annotations
+
+from dynamokv.testing.campaign.findings import Rule
+from dynamokv.testing.campaign.history import Acknowledged, Checker
+from dynamokv.types import Consistency
+
+
+class StandInsAreTold(Checker):
+    """Held at every receipt whose owners are known."""
+
+    def on_acknowledged(self, told: Acknowledged) -> None:
+        """Owners first; the others are as many as owners that miss the write, at most."""
+        asked, done = told.asked, told.done
+        if not told.owners:
+            return
+        owners = [replica for replica in done.replicas if replica in told.owners]
+        others = len(done.replicas) - len(owners)
+        if not done.sloppy:
+            if others:
+                self._report(told, f"counts {others} that are no owners, and is not called sloppy")
+            return
+        away = [node_id for node_id in done.hinted if node_id not in owners]
+        if not asked.sloppy or asked.level == Consistency.ALL:
+            self._report(told, "counts stand-ins where owners were asked for")
+        elif len(owners) >= done.needed:
+            self._report(told, "is called sloppy, and needs no stand-in")
+        elif others > len(away):
+            self._report(told, f"counts {others} stand-ins for {len(away)} owners that are away")
+
+    def _report(self, told: Acknowledged, text: str) -> None:
+        self.report(Rule.HINTS, told.asked.key, f"the receipt for {told.asked.value!r} {text}")
