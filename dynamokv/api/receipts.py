@@ -23,14 +23,15 @@ class Receipt:
     """Replicas that had to answer."""
 
     replicas: tuple[str, ...]
-    """Node ids, in hex, of the replicas that had answered when the request was done."""
+    """Node ids, in hex, of the replicas that had answered when the request was done; stand-ins
+    among them where ``sloppy`` says so."""
 
     sloppy: bool = False
-    """Whether a stand-in's answer was counted: durable, but no promise that the next read meets it.
+    """Whether a stand-in's answer was needed: durable, but no promise that the next read meets it.
     """
 
     hinted: tuple[str, ...] = ()
-    """Node ids that a hint was left for."""
+    """Node ids of the owners that were away, and will be given this write when they are back."""
 
     epoch: int = 0
     """The topology that the request was served under."""

@@ -96,6 +96,7 @@ def _told(receipt: Receipt) -> Result:
         "context": receipt.context.hex(),
         "needed": receipt.needed,
         "acks": receipt.acks,
+        "hinted": list(receipt.hinted),
         "seconds": receipt.duration,
     }
 
