@@ -56,6 +56,7 @@ class Settings:
     tree_check_interval: float = limits.TREE_CHECK_SECONDS
     hint_bytes: int = limits.HINT_BYTES
     hint_bytes_per_target: int = limits.HINT_BYTES_PER_TARGET
+    scan_page_items: int = limits.SCAN_PAGE_ITEMS
 
 
 class ClockDrift(ValueError):

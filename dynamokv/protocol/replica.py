@@ -90,7 +90,8 @@ def _page(home: Home, peer: bytes, message: Scan) -> Scanned:
     start = at = bisect_left(keys, message.start)
     page: list[bytes] = []
     size = 0
-    while at < len(keys) and len(page) < limits.SCAN_PAGE_ITEMS and size < limits.SCAN_PAGE_BYTES:
+    items = home.settings.scan_page_items
+    while at < len(keys) and len(page) < items and size < limits.SCAN_PAGE_BYTES:
         record = home.reader.newest(keys[at])
         assert record is not None, "rows of replicas are overwritten, never removed"
         page.append(record)

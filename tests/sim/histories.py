@@ -73,11 +73,11 @@ class Story:
         level: int = Consistency.QUORUM,
         replicas: list[bytes] | None = None,
         copies: tuple[bytes | None, ...] = (),
+        epoch: int = 1,
     ) -> None:
         """A user is told that its write is done; its replicas have these copies."""
-        done = m.PutDone(
-            1, 1, 2, NODES[:2] if replicas is None else replicas, False, [], [token], []
-        )
+        replicas = NODES[:2] if replicas is None else replicas
+        done = m.PutDone(1, epoch, 2, replicas, False, [], [token], [])
         asked = Asked(ROW, value, not value, b"", level)
         held = [(f"n{number}", copy) for number, copy in enumerate(copies)]
         self.history.acknowledged(asked, done, 0, held, settled=True)

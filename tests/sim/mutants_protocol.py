@@ -1,4 +1,5 @@
-"""Mutants of what members agree on: versions, quorums, identity, topology.
+"""Mutants of what members agree on: quorums, identity, topology; and, from ``mutants_versions``,
+versions.
 
 Each names the rule that its safeguard keeps; the sections are those of the protocol's rules.
 """
@@ -7,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from dynamokv.causality import versions
 from dynamokv.causality.hlc import HybridClock
 from dynamokv.protocol import identity, replica
 from dynamokv.protocol.formation import Driver, Seeker
@@ -16,91 +16,12 @@ from dynamokv.protocol.get import GetOp
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.lifecycle import Lifecycle
 from dynamokv.protocol.node import Node
-from dynamokv.protocol.put import PutOp
 from dynamokv.protocol.requests import RequestTable
 from dynamokv.protocol.tally import Tally
 from dynamokv.protocol.transfer import Fill
 from dynamokv.types import replicas_needed
-from dynamokv.wire import context as tokens
-from dynamokv.wire import record as records
 from tests.sim.mutants_patch import Edit, Mutant
-
-VERSIONS: Final = (
-    Mutant(
-        "join drops what the other side lacks",
-        "a version stays unless the other side's context covers it",
-        (
-            Edit(
-                versions.join,
-                "if v.dot in dots_of_b or not covers(b.context, v.dot)",
-                "if v.dot in dots_of_b",
-            ),
-        ),
-    ),
-    Mutant(
-        "join keeps what the other side replaced",
-        "a version goes when the other side's context covers it and it is not there",
-        (
-            Edit(
-                versions.join,
-                "if v.dot in dots_of_b or not covers(b.context, v.dot)",
-                "",
-            ),
-        ),
-    ),
-    Mutant(
-        "the newer record wins",
-        "one state replaces another only when its context covers the other's",
-        (
-            Edit(
-                records.join_checked,
-                "if ahead != behind:\n        return held if ahead else incoming",
-                "if True:\n"
-                "        newer = max(theirs.values()) > max(ours.values())\n"
-                "        return incoming if newer else held",
-            ),
-        ),
-    ),
-    Mutant(
-        "covers is one too narrow",
-        "a context covers the time that it names",
-        (Edit(versions.covers, ">= dot.time", "> dot.time"),),
-    ),
-    Mutant(
-        "a receipt covers the siblings",
-        "a write has seen its context and itself, and nothing else",
-        (
-            Edit(
-                PutOp._new_record,
-                "self.contexts.append(token_after(token, version.dot, key, context_key))",
-                "seal = seal_of(records.context_bytes(record), key, context_key)\n"
-                "    self.contexts.append(token_of(record, seal))",
-            ),
-        ),
-    ),
-    Mutant(
-        "a write covers what came before its receipt",
-        "the write of a receipt is seen alone, without its actor's earlier ones",
-        (
-            Edit(
-                PutOp._new_record,
-                "record = records.encode(update(state, seen, version, own))",
-                "record = records.encode(update(state, told, version))",
-            ),
-        ),
-    ),
-    Mutant(
-        "contexts are not checked",
-        "a context that was forged, or is of another key, is refused",
-        (
-            Edit(
-                tokens.open_token,
-                "if seal_of(body, row_key, context_key, kind) != seal:",
-                "if len(seal) != SEAL_BYTES:",
-            ),
-        ),
-    ),
-)
+from tests.sim.mutants_versions import VERSIONS
 
 IDENTITY: Final = (
     Mutant(
@@ -188,6 +109,22 @@ QUORUMS: Final = (
     Mutant(
         "a replica answers at once when nothing is new",
         "nothing new may still mean not durable yet",
+        (
+            Edit(
+                replica.serve_replicate,
+                "joined = home.under_way(key)",
+                "return [Send(peer, Replicated(message.id))]",
+            ),
+        ),
+    ),
+    Mutant(
+        "what is under way is not written again",
+        "a promise that counts on a write whose disk may yet refuse it writes it as well",
+        (Edit(replica.serve_replicate, "joined = home.under_way(key)", "pass"),),
+    ),
+    Mutant(
+        "an answer that writes nothing does not wait",
+        "an acknowledgement goes through the log, also with nothing to write",
         (
             Edit(
                 replica.serve_replicate,

@@ -17,6 +17,10 @@ REDUNDANT: Final[dict[str, str]] = {
         "it will be needed once partitions move"
     ),
     "a request of a newer epoch is served": "as above: sizes alone make the quorums meet",
+    "an answer that writes nothing does not wait": (
+        "what is acknowledged without being written is visible already, and so on the disk; "
+        "whatever is not is written once more"
+    ),
     "a new log's name is not synced": (
         "without threads the flush that follows a rotation syncs the directory before anything is "
         "acknowledged; with threads it does not"
@@ -25,28 +29,9 @@ REDUNDANT: Final[dict[str, str]] = {
 """Another safeguard stands behind these, as things are now."""
 
 UNSEEN: Final[dict[str, str]] = {
-    "a record that cannot be read is forgotten quietly": (
-        "the history reads what a coordinator held a second time, with a disk that works, and "
-        "believes that the coordinator saw it"
-    ),
-    "a newcomer says it is whole at once": (
-        "one page holds all rows of a run, and is there before the newcomer can say anything: "
-        "plans need smaller pages"
-    ),
-    "a newcomer is whole after one source": "as above: smaller pages",
-    "a page that was not stored counts": (
-        "as above; and a crash begins the copy anew, so only a refusal by the disk shows it"
-    ),
-    "a newcomer that is being filled counts": (
-        "takes an even number of members, a newcomer that is lost after its answer counted, and "
-        "another member that is away while the next one is filled"
-    ),
     "who was late itself blames the others": (
         "a process that goes on after a pause looks at what came in before it looks at its timers, "
         "so every answer is there in time; protocol/test_liveness_answers.py shows the rule"
-    ),
-    "a copied directory is let in": (
-        "no checker says that a copy must not be ready while its original can be reached"
     ),
 }
 """These break something that plans do not reach, or checkers do not look at."""

@@ -55,6 +55,7 @@ _ALL: Final[tuple[type[Family], ...]] = (
     faults_client.StaleContexts,
     faults_client.WrongContexts,
     faults_client.Bursts,
+    faults_process.YoungDeaths,
 )
 
 FAMILIES: Final[dict[str, type[Family]]] = {family.name: family for family in _ALL}

@@ -83,6 +83,8 @@ class _Failing(Family):
 
     needs_reopening = True
     operations: frozenset[Operation] = frozenset()
+    counts: tuple[int, ...] = (1, 1, 3)
+    skip_max = 20
     period_seconds = 4.0
 
     def __init__(self, world: World, strength: float) -> None:
@@ -94,13 +96,13 @@ class _Failing(Family):
         machine = self.random.choice(self.world.machines)
         fault = Fault(
             operations=self.operations,
-            skip=self.random.randint(0, 20),
-            count=self.random.choice((1, 1, 3)),
+            skip=self.random.randint(0, self.skip_max),
+            count=self.random.choice(self.counts),
             done=self.random.choice((0.0, 0.5)),
             reverts=self.random.random() < 0.5,
         )
-        if self.lossy and machine not in self.world.lent:
-            self.world.copies[machine] = machine.snapshot()
+        if self.lossy:
+            self.world.back_up(machine)
         disk_of(machine).faults.append(fault)
         self.faults.append((machine, fault))
         return True
@@ -134,6 +136,9 @@ class FailingReads(_Failing):
 
     name = "failing reads"
     operations = frozenset({Operation.READ, Operation.READ_AT})
+    counts = (1, 3, 30)
+    skip_max = 3
+    period_seconds = 2.0
     lossy = True
     damages = True
 
@@ -221,7 +226,7 @@ class BitRot(Family):
         disk = disk_of(process.machine)
         if not any(disk.contents().values()):
             return False
-        self.world.copies[process.machine] = process.machine.snapshot()
+        self.world.back_up(process.machine)
         for _ in range(self.random.choice((1, 1, 5))):
             flip_any(disk, self.random)
         return True

@@ -8,10 +8,22 @@ from dynamokv.limits import FOUND_GRACE_SECONDS
 from dynamokv.testing.campaign.family import Family
 from dynamokv.testing.campaign.faults_disk import AGAIN_SHARE
 from dynamokv.testing.disk_loss import Kill as NothingLost
+from dynamokv.testing.simulation.machine import Machine
+from dynamokv.testing.simulation.process import Process
+from dynamokv.testing.simulation.schedule import MILLISECOND
 
 if TYPE_CHECKING:
     from dynamokv.testing.campaign.world import World
 
+
+SLOW_NS: Final = 300 * MILLISECOND
+"""A commit of a slow disk, at most, while a member dies young."""
+
+LIFE_SECONDS: Final = 0.2
+"""The longest of its lives."""
+
+ASKED: Final = 4
+"""Times that its users ask it in each of them."""
 
 LOST_MAX: Final = 2
 """Newcomers that are lost in one run: it takes some seconds until another can have the place."""
@@ -100,6 +112,60 @@ class RestartElsewhere(Family):
         self.world.kill(process)
         process.machine.address = f"moved{self.moves}:1"
         return True
+
+
+class YoungDeaths(Family):
+    """A member ends several times, each time a moment after it was started, and its users ask it as
+    soon as they can. Some disk is slow meanwhile: its own, or those of its peers, whose answers
+    come to the next life then."""
+
+    name = "young deaths"
+    period_seconds = 3.0
+
+    def strike(self) -> bool:
+        """End one, cleanly or not, and then again and again."""
+        world = self.world
+        process = world.pick(self.random)
+        if process is None or process.machine in world.lent:
+            return False
+        machine = process.machine
+        self.random.choice((world.stop, world.stop, world.kill))(process)
+        own = self.random.random() < 0.5
+        usual_ns = world.plan.disk_us * 1_000
+        for other in world.machines:
+            if (other is machine) is own:
+                other.commit_latency.set(SLOW_NS // 4, SLOW_NS)
+        lives = self.random.randint(2, 5)
+
+        def usual() -> None:
+            for other in world.machines:
+                other.commit_latency.set(usual_ns, usual_ns)
+
+        world.during_chaos(LIFE_SECONDS * lives, usual)
+        self._live(machine, lives)
+        return True
+
+    def _live(self, machine: Machine, lives: int) -> None:
+        """One of them, and all that come after it."""
+        world = self.world
+        if not lives or machine in world.lent or machine not in world.machines:
+            return
+        process = world.process_on(machine) or world.start(machine)
+        seconds = LIFE_SECONDS * self.random.random()
+        for _ in range(ASKED):
+            at = seconds * self.random.random()
+            world.during_chaos(at, lambda: self._ask(process))
+
+        def end() -> None:
+            if process is not None and process.alive:
+                world.kill(process)
+            self._live(machine, lives - 1)
+
+        world.during_chaos(seconds, end)
+
+    def _ask(self, process: Process | None) -> None:
+        if process is not None and process.alive:
+            self.world.workload.burst(self.random.choice((1, 1, 3)), process)
 
 
 class WipedDisk(Family):

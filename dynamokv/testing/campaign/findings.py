@@ -23,6 +23,8 @@ class Rule(Enum):
     """A tree says what its store holds, at any moment."""
     HINTS = "hints"
     """A receipt says who stood in for whom; after healing everybody has what was kept for it."""
+    MEMBERSHIP = "membership"
+    """An epoch names one ring, and an identity one member."""
     LIVENESS = "liveness"
     """After healing everything works again; every request has one answer, in time."""
     HUNG = "hung"

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 from dynamokv.errors import CorruptionError, StorageError
+from dynamokv.ports import Reader
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.looking import disk_of
+from dynamokv.testing.campaign.looking import Noted, disk_of
 from dynamokv.testing.campaign.places import Places
 from dynamokv.testing.campaign.plan import Plan
 from dynamokv.testing.campaign.workload import Workload
 from dynamokv.testing.disk import SimulatedDisk
-from dynamokv.testing.disk_loss import Loss
+from dynamokv.testing.disk_loss import Kill, Loss
 from dynamokv.testing.simulation.machine import Machine
 from dynamokv.testing.simulation.memory import MemoryDisk
 from dynamokv.testing.simulation.process import Process
@@ -71,6 +72,7 @@ class Lives(Places):
                 self._damaged(machine, error)
             return None
         self.lives.append(process)
+        process.home.reader = cast(Reader, Noted(process.home.reader))
         self.workload.meet(process)
         if machine not in self.lent and self._is_somebody_else(machine, process):
             return None
@@ -193,7 +195,10 @@ class Lives(Places):
             if machine.name not in running and machine not in self.lent:
                 self.start(machine)
         if not self.plan.durable and self.random.random() < 0.3:
-            self._back_up()
+            # Somebody copies a directory now and then, of a member that runs.
+            process = self.pick(self.random)
+            if process is not None and process.ready:
+                self.back_up(process.machine)
         self.keep_running()
 
     def remember_ids(self) -> None:
@@ -202,8 +207,16 @@ class Lives(Places):
             if process.ready and process.machine not in self.lent:
                 self.ids.setdefault(process.machine, process.home.node_id)
 
-    def _back_up(self) -> None:
-        """Somebody copies a directory now and then, of a member that runs."""
-        process = self.pick(self.random)
-        if process is not None and process.ready and process.machine not in self.lent:
-            self.copies[process.machine] = process.machine.snapshot()
+    def back_up(self, machine: Machine) -> None:
+        """Copy the directory of a member, and keep the copy if it can be opened: a store that runs
+        may have lost already what only its start would look for."""
+        if machine in self.lent:
+            return
+        copy = machine.snapshot()
+        trial = Machine(machine.name, copy.survivor(Kill()), machine.clock, options=machine.options)
+        try:
+            trial.close(trial.open()[0])
+        except StorageError:
+            self.happened["copies that cannot be opened"] += 1
+        else:
+            self.copies[machine] = copy

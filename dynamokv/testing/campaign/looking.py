@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dynamokv.errors import StorageError
+from dynamokv.ports import Reader
 from dynamokv.protocol.hints import Hint, Kind
 from dynamokv.testing.disk import SimulatedDisk
 from dynamokv.testing.simulation.machine import Machine
@@ -22,6 +23,28 @@ from dynamokv.wire import record as records
 T = TypeVar("T")
 
 
+class Noted:
+    """``ports.Reader`` of a member that notes what writes build on.
+
+    Attributes:
+        notes: what ``newest`` said last; ``None`` also where it is damaged.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.notes: dict[bytes, bytes | None] = {}
+        self._reader = reader
+
+    def newest(self, key: bytes) -> bytes | None:
+        """What writes build on."""
+        self.notes[key] = None
+        self.notes[key] = found = self._reader.newest(key)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        # Whatever else a reader can.
+        return getattr(self._reader, name)
+
+
 def disk_of(machine: Machine) -> SimulatedDisk:
     """Its disk of files."""
     assert isinstance(machine.disk, SimulatedDisk)
@@ -30,7 +53,10 @@ def disk_of(machine: Machine) -> SimulatedDisk:
 
 def held(process: Process, key: bytes) -> bytes | None:
     """What a coordinator builds a write on; ``None`` where it is damaged."""
-    return looked(process, lambda: process.home.reader.newest(key))
+    reader = process.home.reader
+    if isinstance(reader, Noted) and key in reader.notes:
+        return reader.notes[key]
+    return looked(process, lambda: reader.newest(key))
 
 
 def stored(process: Process, key: bytes) -> bytes | None:

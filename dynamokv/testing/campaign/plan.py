@@ -5,7 +5,8 @@ Rules:
     - Swarm testing (Groce and others, ISSTA 2012): each seed has a random part of the faults, at
       random strength, so that one does not hide what another would show.
     - Everything random in a run comes from the plan's seed, by a stream for each thing. So to take
-      something out of a plan leaves the rest as it was.
+      something out of a plan leaves the rest as it was; and a new family, or a new setting that is
+      drawn from a stream of its own, leaves what the seeds were before.
     - A seed is *lossy* when something in it destroys what was acknowledged. Those are few, because
       less can be demanded of them.
 """
@@ -17,7 +18,7 @@ from enum import Enum
 from random import Random
 from typing import Any, Final
 
-from dynamokv.limits import KiB, MiB
+from dynamokv.limits import SCAN_PAGE_ITEMS, KiB, MiB
 from dynamokv.storage.lsm.options import Compaction, Compression, LSMOptions
 from dynamokv.testing.campaign.family import Family
 from dynamokv.testing.campaign.faults import FAMILIES
@@ -57,6 +58,7 @@ class Plan:
     sibling_cap: int = 64
     in_flight_max: int = 1024
     hint_bytes: int = 4 * MiB
+    scan_page_items: int = SCAN_PAGE_ITEMS
     hedge_after: float = 0.03
     durability: Durability = Durability.FSYNC
     latency_us: tuple[int, int] = (100, 1_000)
@@ -102,7 +104,8 @@ def draw(
     families = []
     for name, family in FAMILIES.items():
         often = max(share, JOIN_SHARE) if family.while_growing else share
-        drawn, strength = random.random() < often, random.choice((0.3, 1.0, 1.0, 3.0))
+        dice = Random(f"{seed} plan {name}")
+        drawn, strength = dice.random() < often, dice.choice((0.3, 1.0, 1.0, 3.0))
         # A row that cannot be read holds up every newcomer, until something refills it.
         fits = not family.damages if grows else not family.while_growing
         if drawn and fits and (lossy or not family.lossy):
@@ -118,6 +121,7 @@ def draw(
         partitions=random.choice((8, 16)),
         sibling_cap=random.choice((4, 64, 64)),
         in_flight_max=random.choice((8, 1024, 1024, 1024)),
+        scan_page_items=Random(f"{seed} plan pages").choice((1, 4, 16, SCAN_PAGE_ITEMS)),
         hedge_after=random.choice((0.005, 0.03, 1.0)),
         durability=Durability.FSYNC if synced else random.choice(tuple(Durability)),
         latency_us=random.choice(((500, 500), (100, 1_000), (100, 20_000))),
@@ -125,7 +129,7 @@ def draw(
         disk_us=random.choice((50, 300, 3_000, 20_000)),
         store=_draw_store(random),
         hot_keys=random.choice((2, 3, 4)),
-        cold_keys=random.choice((0, 50, 50)),
+        cold_keys=random.choice((0, 10, 50)),
         values_bytes=random.choice((16, 64, 600)),
         budget_ms=random.choice((300, 1_500, 1_500)),
         operations_per_second=operations_per_second,
@@ -140,7 +144,7 @@ def _draw_store(random: Random) -> LSMOptions:
     """Small sizes, so that seconds of work reach every part of a store."""
     merge_tables = random.choice((2, 4))
     return LSMOptions(
-        memtable_bytes=random.choice((4, 16, 64)) * KiB,
+        memtable_bytes=random.choice((1, 4, 64)) * KiB,
         cache_bytes=random.choice((0, 4 * KiB, 256 * KiB)),
         block_bytes=random.choice((128, 512, 4 * KiB)),
         compression=random.choice(tuple(Compression)),

@@ -26,9 +26,10 @@ from dynamokv.protocol.node import Node
 from dynamokv.testing.campaign.believing import Believing, doubts
 from dynamokv.testing.campaign.calm import AWAY_SECONDS, PACE_SECONDS, Calm
 from dynamokv.testing.campaign.checkers import all_checkers
+from dynamokv.testing.campaign.checkers.membership import MembersAgree
 from dynamokv.testing.campaign.faults_clock import WRONG_MS_MAX
 from dynamokv.testing.campaign.findings import Finding, Rule
-from dynamokv.testing.campaign.looking import held
+from dynamokv.testing.campaign.looking import Noted, held
 from dynamokv.testing.campaign.plan import Plan
 from dynamokv.testing.campaign.rare import Rare
 from dynamokv.testing.campaign.trees import wrong_trees
@@ -103,7 +104,12 @@ class _Run:
         repeats = any(kind.repeats for kind in plan.kinds)
         history.checkers = all_checkers(history.report, durable=plan.durable, repeats=repeats)
         believing = Believing(lambda text: self._report(Rule.LIVENESS, text))
-        world.cluster.watchers += [self._watch, Rare(world.happened).watch, believing.watch]
+        members = MembersAgree(
+            history.report, durable=plan.durable, history=history, resumed_ns=world.resumed_ns
+        )
+        history.checkers.append(members)
+        world.cluster.watchers += [self._watch, members.watch]
+        world.cluster.watchers += [Rare(world.happened).watch, believing.watch]
 
     def _watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
         """Every write of a coordinator, before it is carried out."""
@@ -116,6 +122,8 @@ class _Run:
                     if record is None or not is_data_row(key):
                         continue
                     self.history.minted(request, key, record, held(process, key))
+        if isinstance(reader := process.home.reader, Noted):
+            reader.notes.clear()
 
     def play(self) -> None:
         try:

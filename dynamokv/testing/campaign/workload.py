@@ -78,9 +78,12 @@ class Workload(Asking):
         if self.world.plan.operations_per_second > 0:
             self._again()
 
-    def burst(self, count: int) -> bool:
-        """Many requests at once, of one user."""
-        user = self._user()
+    def burst(self, count: int, user: Process | None = None) -> bool:
+        """Many requests at once, of one user: this one, if it can ask."""
+        if user is None:
+            user = self._user()
+        elif not user.ready or user.paused:
+            return False
         if user is None:
             return False
         name = self._name()

@@ -77,6 +77,7 @@ class World(Lives):
             "in_flight_max": plan.in_flight_max,
             "tree_check_interval": plan.tree_check_interval,
             "hint_bytes_per_target": plan.hint_bytes,
+            "scan_page_items": plan.scan_page_items,
         }
         self.machines.append(machine)
         self.start(machine)

@@ -49,10 +49,11 @@ class Link:
     Attributes:
         to: the other end, while there is one.
         route: how the other end knows this connection.
+        made_ns: when it was made.
         under_way: frames in it, from the owner and to it.
     """
 
-    __slots__ = ("address", "arrives_ns", "name", "owner", "route", "to", "under_way")
+    __slots__ = ("address", "arrives_ns", "made_ns", "name", "owner", "route", "to", "under_way")
 
     def __init__(self, owner: Endpoint, name: bytes, address: str) -> None:
         self.owner = owner
@@ -60,6 +61,7 @@ class Link:
         self.address = address
         self.to: Endpoint | None = None
         self.route = b""
+        self.made_ns = 0
         self.arrives_ns = [0, 0]
         self.under_way = [0, 0]
 
@@ -305,6 +307,7 @@ class Network:
         assert reached is not None
         self._made += 1
         link.to = reached
+        link.made_ns = self.schedule.now_ns
         link.route = b"\0" + self._made.to_bytes(ROUTE_BYTES - 1)
         reached.routes[link.route] = link
         self._tell(link, up=True)
