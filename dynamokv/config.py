@@ -73,8 +73,8 @@ class NodeConfig:
     Default: a ring of one."""
 
     data_dir: Path | None = None
-    """Where identity and data live. Default: memory only, so that every start is a new member with
-    nothing."""
+    """Where identity and data live. Default: memory only, so that every start is with nothing, and
+    the others have to fill this member again."""
 
     cluster: str = "dynamokv"
     """Name of the ring, checked at join. Give each ring of one network its own."""

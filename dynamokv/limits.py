@@ -239,6 +239,10 @@ SCAN_PAGE_BYTES: Final = 256 * KiB
 SCAN_RETRY_SECONDS: Final = 1.0
 """After so long without an answer, a newcomer asks for its next page again."""
 
+SOURCE_SILENT_SECONDS: Final = 10.0
+"""After so long without an answer, a copy does without a peer that it need not have read. Ten
+questions were lost by then, or somebody listens there who does not know the ring."""
+
 # --- trees ----------------------------------------------------------------------------------------
 
 TREE_STEP_ROWS: Final = 256
@@ -312,6 +316,10 @@ nobody has a link to it, so learns of a newer one."""
 NEWCOMER_GRACE_SECONDS: Final = 10.0
 """How long a newcomer that cannot be reached keeps its place while it is being filled, once
 somebody else asks for one. Long enough for a restart."""
+
+PLACE_QUESTIONS_MAX: Final = 64
+"""Processes whose wish for a member's place is looked into at a time; the oldest one is forgotten,
+and asks again if it is still there."""
 
 FOUND_GRACE_SECONDS: Final = 1.0
 """How long a founder waits for other seeds that do not answer, in case one of them knows a ring

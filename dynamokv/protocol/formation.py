@@ -18,29 +18,25 @@ Rules:
     - A newcomer that is gone before it was filled loses its place to the next that asks. So until
       then its acknowledgements do not count where a quorum could need them (``home.uncounted``).
     - A decision is durable before anyone hears of it.
+    - An address that is known and asks under a new id has lost its data: it may take its own place
+      again (``replacing.py``).
     - An id that is known and asks again has a new address; but while its old address answers, there
       are two of it, from a copied data directory, and the second is refused.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dynamokv import limits
-from dynamokv.protocol.effects import (
-    Connect,
-    Effect,
-    JoinFailed,
-    Origin,
-    Send,
-    TopologyStored,
-    Write,
-    answer,
-)
+from dynamokv.protocol.decisions import no, store, taken
+from dynamokv.protocol.effects import Connect, Effect, JoinFailed, Origin, Send, Write, answer
 from dynamokv.protocol.home import Home
+from dynamokv.protocol.replacing import Replacing, decider
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.types import ClusterId, NodeId
-from dynamokv.wire import codec
-from dynamokv.wire import keys as row_keys
 from dynamokv.wire.messages import (
+    Identified,
     JoinAnswer,
     JoinReason,
     JoinRequest,
@@ -71,12 +67,6 @@ def this_member(home: Home) -> Member:
     """This node, as the record shall name it."""
     settings = home.settings
     return Member(home.node_id, settings.address, settings.zone, settings.weight)
-
-
-def store(topology: Topology, asker: Origin | None = None) -> Write:
-    """Make a decision durable, and only then tell."""
-    row = (row_keys.TOPOLOGY_ROW, codec.encode(topology.encode()))
-    return Write([row], TopologyStored(topology, asker), TopologyStored(None, asker), synced=True)
 
 
 class Seeker:
@@ -122,28 +112,32 @@ class Seeker:
             return [JoinFailed(message.reason, message.detail)]
         if message.reason == JoinReason.ASK:
             return self._also_ask(home, message.detail)
+        home.waits_for = message.detail
         return []
 
     def on_topology(self, home: Home, topology: Topology) -> list[Effect]:
-        """There is a ring, and we are not in it yet: ask its driver."""
+        """There is a ring, and we are not in it yet: ask its driver; or, if that stood here once,
+        whoever decides about its place."""
         self.found_a_ring = True
-        return self._also_ask(home, topology.members[0].address)
+        first = topology.members[0]
+        holder = first if first.address == home.settings.address else None
+        return self._also_ask(home, decider(topology, holder).address)
 
     def on_join_request(self, home: Home, origin: Origin, request: JoinRequest) -> list[Effect]:
         """Others look for the ring as well: the founder remembers them, everyone else knows no more
         than they do."""
         if not self.founder:
-            return _no(origin, JoinReason.NO_RING, "no ring here yet")
+            return no(origin, JoinReason.NO_RING, "no ring here yet")
         refusal = _disagreement(
             home.settings.partitions, home.settings.n, home.settings.cluster, request
         )
         if refusal:
-            return _no(origin, JoinReason.MISMATCH, refusal)
+            return no(origin, JoinReason.MISMATCH, refusal)
         if request.address == home.settings.address:
-            return _no(origin, JoinReason.DUPLICATE, _taken(this_member(home)))
+            return no(origin, JoinReason.DUPLICATE, taken(this_member(home)))
         if not self.founding:
             self._remember(home, _member_of(request))
-        return _no(origin, JoinReason.BUSY, "the ring is being founded")
+        return no(origin, JoinReason.BUSY, "the ring is being founded")
 
     def _remember(self, home: Home, asker: Member) -> None:
         """A place for who asks. An address whose process came back without its data has one place,
@@ -201,33 +195,46 @@ class Driver:
     def __init__(self) -> None:
         self.deciding = False
         self.silent_since: float | None = None
+        self.replacing = Replacing()
 
     def on_join_request(self, home: Home, origin: Origin, request: JoinRequest) -> list[Effect]:
         """Grant a place, or say why not."""
         topology = home.topology
         assert topology is not None
-        driver = topology.members[0]
         refusal = _disagreement(topology.partitions, topology.n, topology.cluster, request)
         if refusal:
-            return _no(origin, JoinReason.MISMATCH, refusal)
-        if driver.node_id != home.node_id:
-            return _no(origin, JoinReason.ASK, driver.address)
+            return no(origin, JoinReason.MISMATCH, refusal)
         known = topology.member(NodeId(request.node_id))
         if known is not None and known.address == request.address:
             return [answer(origin, TopologyReply(origin.id, topology.encode()))]
         holder = next((m for m in topology.members if m.address == request.address), None)
-        if holder is not None and holder.node_id != topology.change:
-            return _no(origin, JoinReason.DUPLICATE, _taken(holder))
+        if holder is not None and holder.node_id == home.node_id:
+            return no(origin, JoinReason.DUPLICATE, taken(holder))
+        driver = decider(topology, holder if known is None else None)
+        if driver.node_id != home.node_id:
+            return no(origin, JoinReason.ASK, driver.address)
+        newcomer = topology.change if topology.replacement is None else None
+        if holder is not None and holder.node_id != newcomer:
+            if known is not None:
+                return no(origin, JoinReason.DUPLICATE, taken(holder))
+            if not self.deciding:
+                return self.replacing.ask(home, origin, holder, request)
         if self.deciding:
-            return _no(origin, JoinReason.BUSY, "another change is being decided")
+            return no(origin, JoinReason.BUSY, "another change is being decided")
         if known is not None:
             return self._move(home, origin, known, request)
         if topology.change is not None:
             return self._wait_for(home, origin, topology, holder)
         if len(topology.members) >= topology.n:
-            return _no(origin, JoinReason.FULL, _full(topology))
+            return no(origin, JoinReason.FULL, _full(topology))
         self.deciding = True
         return [store(topology.with_member(_member_of(request), filling=True), origin)]
+
+    def on_identified(self, home: Home, peer: bytes, message: Identified) -> list[Effect]:
+        """Somebody says who it is: this may decide who takes a member's place."""
+        effects = [] if self.deciding else self.replacing.on_identified(home, peer, message)
+        self.deciding |= any(type(effect) is Write for effect in effects)
+        return effects
 
     def on_filled(self, home: Home, peer: bytes) -> list[Effect]:
         """The newcomer holds everything: the next may come."""
@@ -245,14 +252,17 @@ class Driver:
         once when it is its own address that asks, under a new id."""
         newcomer = topology.change
         assert newcomer is not None
+        if topology.replacement is not None:
+            # Its place is that of a member: nobody else's, however long it is away.
+            return no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled")
         # A link proves that somebody listens at an address; who asks from there is that somebody.
         if holder is None and newcomer in home.linked:
             self.silent_since = None
-            return _no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled")
+            return no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled")
         now = home.clock.monotonic()
         if self.silent_since is None:
             self.silent_since = now
-        busy = _no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled, but is away")
+        busy = no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled, but is away")
         if holder is None and now - self.silent_since < limits.NEWCOMER_GRACE_SECONDS:
             return busy
         self.silent_since = None
@@ -268,15 +278,11 @@ class Driver:
                 "directory is a copy of its own, and one identity cannot run twice; start with an "
                 "empty one"
             )
-            return _no(origin, JoinReason.DUPLICATE, text)
+            return no(origin, JoinReason.DUPLICATE, text)
         assert home.topology is not None
         self.deciding = True
-        moved = Member(known.node_id, request.address, known.zone, known.weight)
+        moved = replace(known, address=request.address)
         return [store(home.topology.with_member(moved), origin)]
-
-
-def _no(origin: Origin, reason: JoinReason, detail: str) -> list[Effect]:
-    return [answer(origin, JoinAnswer(origin.id, reason, detail))]
 
 
 def _member_of(request: JoinRequest) -> Member:
@@ -299,13 +305,6 @@ def _disagreement(partitions: int, n: int, cluster: str, request: JoinRequest) -
         if ours != theirs
     ]
     return "; ".join(differences)
-
-
-def _taken(holder: Member) -> str:
-    return (
-        f"address {holder.address} belongs to member {holder.node_id.hex()[:8]}: start that one, "
-        "with its data directory, or choose another address"
-    )
 
 
 def _full(topology: Topology) -> str:

@@ -22,7 +22,7 @@ from dynamokv.errors import StorageError
 from dynamokv.protocol.effects import LOCAL, Effect, Origin, Send, Write, answer
 from dynamokv.protocol.home import NO_OWNERS, ClockDrift, Home
 from dynamokv.protocol.tally import Tally, Verdict
-from dynamokv.types import NodeId, replicas_needed
+from dynamokv.types import NodeId
 from dynamokv.wire import record as records
 from dynamokv.wire.context import seal_of
 from dynamokv.wire.messages import (
@@ -69,10 +69,11 @@ class GetOp:
         self.keys, owners = home.locate_all(self.request.names)
         if owners is None:
             return self._end(FailedCode.USAGE, "the names of one request must have the same owners")
-        self.tally = tally = Tally(owners, replicas_needed(self.request.level, len(owners)))
+        counted, needed = home.quorum(owners, self.request.level)
+        self.tally = tally = Tally(counted, needed)
         self.answers, self.waiting, self.local = {}, [], None
         spare: list[NodeId] = []
-        for owner in owners:
+        for owner in counted:
             if owner == home.node_id:
                 self._read_here(home)
             elif why_not := home.why_not(owner):

@@ -8,6 +8,7 @@ it. A client has one too, with no store and no share of the ring.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dynamokv import limits
@@ -24,7 +25,7 @@ from dynamokv.protocol.load import Load
 from dynamokv.ring.hashing import partition_shift, position_of
 from dynamokv.ring.placement import Placement, place
 from dynamokv.ring.topology import Topology
-from dynamokv.types import Actor, NodeId
+from dynamokv.types import Actor, NodeId, replicas_needed
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
 
@@ -97,10 +98,12 @@ class Home:
         self.seen_up: set[NodeId] = set()
         self.greeted_by: set[NodeId] = set()
         self.returned: dict[NodeId, float] = {}
-        self.scans: dict[bytes, list[bytes]] = {}
+        self.scans: dict[bytes, tuple[int, list[bytes]]] = {}
+        self.waits_for = ""
         self.amnesia = False
         self.writable = True
         self.uncounted: NodeId | None = None
+        self.replacement: NodeId | None = None
         self.counters: Counter[str] = Counter()
         self.load = Load(
             in_flight_max=settings.in_flight_max,
@@ -139,6 +142,9 @@ class Home:
         # Beside an odd number of others, every quorum is: the majority of all is one more.
         others = len(topology.members) - 1
         self.uncounted = topology.change if others % 2 == 0 else None
+        self.replacement = topology.replacement
+        if self.replacement is not None:
+            self.uncounted = None
         self._seed = topology.seed
         self._shift = partition_shift(topology.partitions)
         self._prefixes = tuple(row_keys.row_key(p, b"") for p in range(topology.partitions))
@@ -157,6 +163,18 @@ class Home:
         found = [self.locate(name) for name in names]
         shared = {owners for _, owners in found}
         return [key for key, _ in found], shared.pop() if len(shared) == 1 else None
+
+    def quorum(self, owners: Sequence[NodeId], level: int) -> tuple[Sequence[NodeId], int]:
+        """Who may count towards a level, and how many of them must.
+
+        A replacement keeps its slot: the copies are as many as before. But what was acknowledged by
+        the member that it stands in for, and by one other owner, is at that other one only. So
+        until it is whole, quorums are made of the others; it has a say where all of them have, too.
+        """
+        needed = replicas_needed(level, len(owners))
+        if self.replacement is None or needed == len(owners):
+            return owners, needed
+        return [owner for owner in owners if owner != self.replacement], needed
 
     def is_up(self, peer: NodeId) -> bool:
         """Whether requests go to this peer."""

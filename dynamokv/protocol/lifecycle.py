@@ -10,6 +10,8 @@ Rules:
       identity row again; until then, other owners coordinate.
     - Ready once: in a topology that names this node and its address, whole, and with an identity
       that is durable.
+    - Who was replaced while it was away or cut off is no member any more: it serves nobody from the
+      moment it learns of that, and says why. It missed what was acknowledged since.
     - A node that comes back at another address is not ready before the ring knows it. If somebody
       still answers at the old one, there are two of it, from a copied data directory: it stops.
 """
@@ -22,17 +24,21 @@ from typing import Any
 from dynamokv import limits
 from dynamokv.causality.hlc import time_at
 from dynamokv.protocol import effects as e
+from dynamokv.protocol.decisions import store
 from dynamokv.protocol.effects import Effect, Origin, Send
-from dynamokv.protocol.formation import Driver, Seeker, store
+from dynamokv.protocol.formation import Driver, Seeker
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.identity import Identity
 from dynamokv.protocol.moving import Move
 from dynamokv.protocol.reachability import Reachability
+from dynamokv.protocol.replacing import replaced
 from dynamokv.protocol.transfer import Newcomer
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.types import NodeId
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
+
+_FOR_GOOD = (m.JoinReason.DUPLICATE, m.JoinReason.MISMATCH, m.JoinReason.REPLACED)
 
 
 class Lifecycle:
@@ -52,6 +58,7 @@ class Lifecycle:
         self.move = Move(home, self.driver)
         self.newcomer = Newcomer(home, new_id)
         self.ready = False
+        self.replaced = ""
         self._stored_topology = stored_topology
         self._identified = False
         self._raising = False
@@ -60,13 +67,18 @@ class Lifecycle:
     def start(self) -> list[Effect]:
         """The first effects: make this life durable, and find the way back, or in."""
         effects: list[Effect] = [self.identity()]
-        if self._stored_topology is not None:
-            return effects + self._enter(self._stored_topology)
+        stored = self._stored_topology
+        if stored is not None and stored.member(self.home.node_id) is None:
+            return effects + self._lost_place(stored)
+        if stored is not None:
+            return effects + self._enter(stored)
         self.seeker = Seeker(self.home, self.home.clock.monotonic())
         return effects + self.seeker.connect()
 
     def tick(self, now: float) -> list[Effect]:
         """What is due now and then."""
+        if self.replaced:
+            return []
         effects: list[Effect] = []
         half = time_at(self.home.clock.wall_ms() + limits.CLOCK_CEILING_STEP_MS // 2)
         due = self.home.hybrid.ceiling < half or not self.home.writable
@@ -183,18 +195,27 @@ class Lifecycle:
         elif topology.epoch < home.epoch:
             # Its sender may have nobody else to learn the newer one from.
             return [Send(peer, m.TopologyReply(0, self.topology_for(peer)))]
-        elif not self.ready and topology.member(home.node_id) is None:
-            return self._start_over(topology)
+        elif topology.member(home.node_id) is None:
+            return self._lost_place(topology)
         if not topology.context_key:
             return []
         return [store(topology)._replace(then=None, otherwise=None), *self._enter(topology)]
 
-    def _start_over(self, topology: Topology) -> list[Effect]:
-        """The ring gave this newcomer up before it was filled: look for a place again."""
-        home = self.home
-        assert home.topology is not None
-        links = [mb.node_id for mb in home.topology.members if mb.node_id != home.node_id]
-        home.topology, home.epoch, self.newcomer.fill = None, 0, None
+    def _lost_place(self, topology: Topology) -> list[Effect]:
+        """The ring has no place for this node. A newcomer that was given up before it was filled
+        lost nothing that counted, and looks for a place again; who stood for a member is replaced,
+        and the ring goes on without it."""
+        home, before = self.home, self.home.topology
+        if self.replaced:
+            return []
+        self.newcomer.fill = None
+        if before is None or before.change != home.node_id or before.replacement is not None:
+            home.adopt(topology)
+            self.ready = False
+            self.replaced, told = replaced(home, topology)
+            return told
+        links = [mb.node_id for mb in before.members if mb.node_id != home.node_id]
+        home.topology, home.epoch = None, 0
         self.seeker = Seeker(home, home.clock.monotonic())
         effects: list[Effect] = [e.Disconnect(link) for link in links]
         return effects + self.seeker.connect() + self.seeker.on_topology(home, topology)
@@ -255,6 +276,6 @@ class Lifecycle:
         """A place was not granted, yet or for ever."""
         if self.seeker is not None:
             return self.seeker.on_answer(self.home, peer, message)
-        if message.reason in (m.JoinReason.DUPLICATE, m.JoinReason.MISMATCH):
+        if message.reason in _FOR_GOOD:
             return [e.JoinFailed(message.reason, message.detail)]
         return []

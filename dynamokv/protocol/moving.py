@@ -8,12 +8,14 @@ Rules:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dynamokv import limits
 from dynamokv.protocol import effects as e
+from dynamokv.protocol.decisions import store
 from dynamokv.protocol.effects import Effect, Send
-from dynamokv.protocol.formation import Driver, join_request, store
+from dynamokv.protocol.formation import Driver, join_request
 from dynamokv.protocol.home import Home
-from dynamokv.ring.topology import Member
 from dynamokv.wire import messages as m
 
 NEVER = float("inf")
@@ -49,7 +51,7 @@ class Move:
         if now < silent_until:
             return []
         self.driver.deciding = True
-        moved = Member(mine.node_id, home.settings.address, mine.zone, mine.weight)
+        moved = replace(mine, address=home.settings.address)
         return [e.Disconnect(link), store(home.topology.with_member(moved))]
 
     def arrived(self) -> list[Effect]:

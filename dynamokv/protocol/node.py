@@ -86,6 +86,10 @@ class Node:
             m.TopologyReply: lambda peer, message: life.adopt(message.topology, peer),
             m.JoinRequest: life.on_join_request,
             m.JoinAnswer: life.on_join_answer,
+            m.Identify: lambda peer, message: [
+                Send(peer, m.Identified(message.id, home.node_id, home.epoch))
+            ],
+            m.Identified: lambda peer, message: life.driver.on_identified(home, peer, message),
             m.Scanned: life.newcomer.on_page,
             m.WrongCluster: self._on_wrong_cluster,
             m.StatusRequest: lambda peer, message: [e.Describe(peer, message.id)],
@@ -138,6 +142,9 @@ class Node:
 
     def _coordinate(self, origin: Origin, request: m.PutRequest | m.GetRequest) -> list[Effect]:
         home = self.home
+        if self.life.replaced:
+            failed = m.Failed(origin.id, m.FailedCode.UNAVAILABLE, 0, 0, [], self.life.replaced)
+            return [e.answer(origin, failed)]
         assert home.topology is not None
         if home.topology.n < request.level < Consistency.ALL:
             text = f"consistency {request.level} cannot be met: the ring keeps n={home.topology.n}"
@@ -189,12 +196,11 @@ class Node:
 
         def serve(peer: bytes, message: Any) -> list[Effect]:
             home = self.home
-            if message.epoch == home.epoch:
+            if message.epoch == home.epoch and not self.life.replaced:
                 return handler(home, peer, message)
-            if home.topology is None:
-                return [
-                    Send(peer, m.Refused(message.id, m.RefusedReason.NOT_READY, "no ring here yet"))
-                ]
+            if home.topology is None or self.life.replaced:
+                text = self.life.replaced or "no ring here yet"
+                return [Send(peer, m.Refused(message.id, m.RefusedReason.NOT_READY, text))]
             if message.epoch < home.epoch:
                 home.counters["stale_requests"] += 1
                 return [Send(peer, m.Refresh(message.id, self.life.topology_for(peer)))]

@@ -43,7 +43,7 @@ from dynamokv.protocol.effects import (
 from dynamokv.protocol.handoff import stand_ins
 from dynamokv.protocol.home import NO_OWNERS, Home
 from dynamokv.protocol.tally import Tally, Verdict
-from dynamokv.types import Consistency, NodeId, replicas_needed
+from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import record as records
 from dynamokv.wire.context import open_token, own_dot, seal_of, token_after, token_of
 from dynamokv.wire.messages import (
@@ -90,7 +90,7 @@ class PutOp:
         if self.starts > limits.RESTARTS_MAX:
             return self._end(FailedCode.INDETERMINATE, "the topology kept changing")
         counted = [owner for owner in owners if owner != home.uncounted]
-        self.tally = tally = Tally(counted, replicas_needed(self.request.level, len(counted)))
+        self.tally = tally = Tally(*home.quorum(counted, self.request.level))
         others: list[NodeId] = []
         away: dict[NodeId, str] = {}
         for owner in owners:

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
 
 from dynamokv import limits
 from dynamokv.errors import StorageError
@@ -70,37 +71,64 @@ def serve_fetch(home: Home, peer: bytes, message: Fetch) -> list[Effect]:
 
 
 def serve_scan(home: Home, peer: bytes, message: Scan) -> list[Effect]:
-    """One page of everything, for a newcomer.
+    """One page of what this node and the asker both own, for one that is being filled.
 
-    The keys are listed once, at its first page: what is written afterwards reaches it as an owner
-    anyway.
+    The keys of a partition are listed once, when its turn comes: also those that are only on their
+    way to the disk. What is written afterwards is decided by quorums that know who is filled.
+
+    Background work: while it goes too fast for the foreground there is no answer, and the asker
+    asks again.
     """
+    now, pressure = home.clock.monotonic(), home.load.pressure
+    if not pressure.may_work(now):
+        home.counters["pages_postponed"] += 1
+        return []
     try:
-        return [Send(peer, _page(home, peer, message))]
+        page = _page(home, peer, message)
     except StorageError as error:
         # Without these rows the newcomer would count as a copy that it is not: it asks again.
         return _damaged(home, peer, message.id, error)
+    pressure.spend(now, sum(map(len, page.keys)) + sum(map(len, page.records)))
+    return [Send(peer, page)]
 
 
 def _page(home: Home, peer: bytes, message: Scan) -> Scanned:
-    keys = home.scans.get(peer)
-    if keys is None or message.start <= row_keys.FIRST_DATA_ROW:
-        rows = home.reader.scan(row_keys.FIRST_DATA_ROW, row_keys.END_OF_DATA)
-        keys = home.scans[peer] = [key for key, _ in rows]
-    start = at = bisect_left(keys, message.start)
+    start = message.start
+    keys: list[bytes] = []
     page: list[bytes] = []
     size = 0
     items = home.settings.scan_page_items
-    while at < len(keys) and len(page) < items and size < limits.SCAN_PAGE_BYTES:
-        record = home.reader.newest(keys[at])
-        assert record is not None, "rows of replicas are overwritten, never removed"
-        page.append(record)
-        size += len(record)
-        at += 1
-    following = keys[at] if at < len(keys) else b""
-    if not following:
-        del home.scans[peer]
-    return Scanned(message.id, keys[start:at], page, following)
+    for partition in _shared(home, peer, start):
+        for key in _listed(home, peer, partition, start):
+            if len(page) == items or size >= limits.SCAN_PAGE_BYTES:
+                return Scanned(message.id, keys, page, key)
+            record = home.reader.newest(key)
+            if record is not None:
+                keys.append(key)
+                page.append(record)
+                size += len(record)
+    home.scans.pop(peer, None)
+    return Scanned(message.id, keys, page, b"")
+
+
+def _shared(home: Home, peer: bytes, start: bytes) -> Iterator[int]:
+    """The partitions that this node and a peer both own, from that of a row on."""
+    first = int.from_bytes(start[:2].ljust(2, b"\0"))
+    for partition in range(first, len(home.owners)):
+        owners = home.owners[partition]
+        if peer in owners and home.node_id in owners:
+            yield partition
+
+
+def _listed(home: Home, peer: bytes, partition: int, start: bytes) -> list[bytes]:
+    """The keys of a partition that a scan has still to go through, from ``start`` on."""
+    listed = home.scans.get(peer)
+    first, end = row_keys.partition_range(partition)
+    if listed is None or listed[0] != partition or start <= first:
+        rows = home.reader.scan(first, end)
+        listed = home.scans[peer] = (partition, [key for key, _ in rows])
+    keys = listed[1]
+    return keys[bisect_left(keys, start) :]
 
 
 def _damaged(home: Home, peer: bytes, id: int, error: StorageError) -> list[Effect]:

@@ -1,12 +1,19 @@
-"""A newcomer's copy: page by page, everything that the others hold, joined into its own store.
+"""The copy of a member that is being filled: page by page, what the others hold of its partitions,
+joined into its own store. It is a newcomer of a ring that grows, or it replaces one whose store is
+lost.
 
 Rules:
     - A page is asked for when the one before is durable: that is the flow control, and it survives
       a restart of either side, because joining a page twice changes nothing.
     - A question that got no answer is asked again: the peer may not have known the ring yet.
-    - Whole means: half of the others (rounded up), and every one of them that is up, was read to
-      the end. A write that was acknowledged at QUORUM before this node came is missing at fewer of
-      them than that, so this node now has it.
+    - A newcomer is whole when half of the others (rounded up), and every one of them that is up,
+      was read to the end. A write that was acknowledged at QUORUM before this node came is missing
+      at fewer of them than that, so this node now has it.
+    - A replacement needs more. Of the N owners of a partition, a quorum of W may have been the lost
+      one and W - 1 others; so N - W + 1 of these have to be read, for every partition, and all that
+      are up. Whoever was read knows by then that the lost one does not count any more.
+    - Up means: its link works, and it has not been silent for too long. At the address of a member
+      that lost its store, somebody listens who is no member yet, and waits for this copy to end.
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ from dynamokv import limits
 from dynamokv.protocol.effects import Effect, PageStored, Report, Send, Write
 from dynamokv.protocol.home import Home
 from dynamokv.ring.topology import Topology
-from dynamokv.types import NodeId
+from dynamokv.types import Consistency, NodeId, replicas_needed
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire.messages import Filled, Scan, Scanned
 
@@ -27,31 +34,43 @@ END = b""
 class Source:
     """How far one peer was read; ``id`` is that of the question for its next page."""
 
-    __slots__ = ("ask_at", "cursor", "id", "storing")
+    __slots__ = ("ask_at", "cursor", "id", "silent_since", "storing")
 
     def __init__(self, id: int) -> None:
         self.id = id
         self.cursor = row_keys.FIRST_DATA_ROW
         self.ask_at = 0.0
+        self.silent_since: float | None = None
         self.storing = False
+
+    def is_silent(self, now: float) -> bool:
+        """Whether its answer is not worth waiting for any more."""
+        since = self.silent_since
+        return since is not None and now - since >= limits.SOURCE_SILENT_SECONDS
 
 
 class Fill:
-    """The copy of one newcomer, this node."""
+    """The copy of this node, while it is being filled."""
 
     def __init__(self, home: Home, new_id: Callable[[], int]) -> None:
-        assert home.topology is not None
-        others = [m.node_id for m in home.topology.members if m.node_id != home.node_id]
+        owned = [owners for owners in home.owners if home.node_id in owners]
+        others = dict.fromkeys(peer for owners in owned for peer in owners if peer != home.node_id)
         self.new_id = new_id
-        self.sources: dict[bytes, Source] = {peer: Source(new_id()) for peer in others}
+        self.sources: dict[bytes, Source] = {peer: Source(new_id()) for peer in sorted(others)}
+        self.owned = set(owned)
+        self.began = home.clock.monotonic()
+        self.rows = 0
 
     def ask(self, home: Home) -> list[Effect]:
         """The next page from each peer that is up and idle."""
         effects: list[Effect] = []
         now = home.clock.monotonic()
         for peer, source in self.sources.items():
-            idle = source.cursor != END and not source.storing and now >= source.ask_at
-            if idle and home.is_up(NodeId(peer)):
+            if source.cursor == END or source.storing:
+                continue
+            if source.silent_since is None and peer in home.linked:
+                source.silent_since = now
+            if now >= source.ask_at and home.is_up(NodeId(peer)):
                 source.ask_at = now + limits.SCAN_RETRY_SECONDS
                 effects.append(Send(peer, Scan(source.id, home.epoch, source.cursor)))
         return effects
@@ -67,7 +86,9 @@ class Fill:
             if merged is not None:
                 rows.append((key, merged))
         source.storing = True
+        source.silent_since = None
         home.counters["filled_rows"] += len(rows)
+        self.rows += len(rows)
         stored = PageStored(peer, page.next, source.id)
         return [Write(rows, stored, stored._replace(next=None))]
 
@@ -85,12 +106,32 @@ class Fill:
         """No answer will come from this peer for now."""
         if peer in self.sources:
             self.sources[peer].ask_at = 0.0
+            self.sources[peer].silent_since = None
 
     def whole(self, home: Home) -> bool:
         """Whether this node now holds what it must."""
-        done = [peer for peer, source in self.sources.items() if source.cursor == END]
-        enough = len(done) >= (len(self.sources) + 1) // 2
-        return enough and all(peer in done for peer in self.sources if NodeId(peer) in home.linked)
+        done = self.done()
+        if home.replacement == home.node_id:
+            enough = all(_enough_for(owners, done) for owners in self.owned)
+        else:
+            enough = len(done) >= (len(self.sources) + 1) // 2
+        now = home.clock.monotonic()
+        return enough and all(
+            peer in done or source.is_silent(now) or NodeId(peer) not in home.linked
+            for peer, source in self.sources.items()
+        )
+
+    def done(self) -> list[bytes]:
+        """The peers that were read to the end."""
+        return [peer for peer, source in self.sources.items() if source.cursor == END]
+
+
+def _enough_for(owners: tuple[NodeId, ...], done: list[bytes]) -> bool:
+    """Whether all that any quorum of these owners held is at one of those that were read, or was
+    lost with the one that is replaced."""
+    quorum = replicas_needed(Consistency.QUORUM, len(owners))
+    read = sum(owner in done for owner in owners)
+    return read >= min(len(owners) - 1, len(owners) - quorum + 1)
 
 
 class Newcomer:

@@ -51,7 +51,7 @@ def zones_of(members: Sequence[Member], replicas: int, partitions: int) -> list[
     # A zone's name is text and a lone member's is bytes, so they never meet.
     grouped: dict[str | bytes, list[int]] = {}
     for index, member in enumerate(members):
-        grouped.setdefault(member.zone or member.node_id, []).append(index)
+        grouped.setdefault(member.zone or member.place, []).append(index)
     zones = list(grouped.values())
 
     level = _level([len(zone) for zone in zones], replicas)

@@ -12,6 +12,8 @@ Rules:
     - ``cluster_id``, ``partitions``, ``n`` and ``seed`` are fixed for ever by the founder: data
       lies where they put it.
     - Members stand in join order. The first one decides changes; no placement depends on it.
+    - Ownership hangs on a member's *place*, not on its id. Whoever replaces a member takes its
+      place, so it owns exactly what that one owned, and nothing of anybody else moves.
     - One newcomer at a time: while ``change`` names one that is still being filled, nobody else
       joins. Two half-filled members could own two of a key's three copies, and then a quorum of
       owners would know nothing.
@@ -35,6 +37,12 @@ WEIGHT_MAX: Final = 100
 ratios."""
 
 
+_MEMBER_FIELDS: Final = 4
+"""Of a member that stands on its own place."""
+
+_OWN: Final = NodeId(b"")
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One member as the ring knows it.
@@ -44,6 +52,8 @@ class Member:
         address: where others reach it, 1 byte or more; may change, and no two members share one.
         zone: failure domain, "" for none: such a member shares its fate with nobody.
         weight: relative share of the data, 1 to 100.
+        place: 16 bytes, whose tokens it stands on: its own, unless it replaced somebody. Then they
+            are those of the first who stood there.
 
     Raises:
         ValueError: a field is of another type or out of range.
@@ -53,12 +63,35 @@ class Member:
     address: str
     zone: str
     weight: int
+    place: NodeId = _OWN
 
     def __post_init__(self) -> None:
         _check_bytes("node_id", self.node_id, NODE_ID_BYTES)
         _check_text("address", self.address, at_least=1)
         _check_text("zone", self.zone, at_least=0)
         _check_integer("weight", self.weight, 1, WEIGHT_MAX)
+        if self.place == _OWN:
+            object.__setattr__(self, "place", self.node_id)
+        _check_bytes("place", self.place, NODE_ID_BYTES)
+
+    @property
+    def replaces(self) -> bool:
+        """Whether it stands where somebody else stood before."""
+        return self.place != self.node_id
+
+    def encode(self) -> list[Any]:
+        """The member as plain values; its place only where it is not its own."""
+        fields = [self.node_id, self.address, self.zone, self.weight]
+        return [*fields, self.place] if self.replaces else fields
+
+    @classmethod
+    def decode(cls, fields: object) -> Member:
+        """The member that ``encode`` made. Raises ``ValueError`` for anything else."""
+        with_place = isinstance(fields, (list, tuple)) and len(fields) == _MEMBER_FIELDS + 1
+        row = _check_row("member", fields, _MEMBER_FIELDS + with_place)
+        if with_place and row[-1] in (row[0], _OWN):
+            raise ValueError("a member's own place is not written down")
+        return cls(*row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +108,8 @@ class Topology:
         context_key: 16 bytes that seal the contexts given to clients, or b"" in a copy for a
             client. Never shown.
         members: 1 or more, in join order; ids and addresses are unique.
-        change: the newcomer that is still being filled, or None.
+        change: the member that is still being filled, or None: a newcomer, or one that replaces
+            another.
 
     Raises:
         ValueError: a field is of another type, out of range, or contradicts another one.
@@ -112,6 +146,12 @@ class Topology:
         """Copies that each key really has: ``n``, or every member while there are fewer."""
         return min(self.n, len(self.members))
 
+    @property
+    def replacement(self) -> NodeId | None:
+        """The member that is being filled, if it stands in for one whose copies are lost."""
+        filling = self.member(self.change) if self.change is not None else None
+        return filling.node_id if filling is not None and filling.replaces else None
+
     def member(self, node_id: NodeId) -> Member | None:
         """The member of that id, by looking through all: keep a dict where every request asks."""
         return next((member for member in self.members if member.node_id == node_id), None)
@@ -128,7 +168,7 @@ class Topology:
 
         Raises:
             ValueError: another newcomer is still being filled, another member has that address, the
-                ring is full, or a known member comes with another weight.
+                ring is full, or a known member comes with another weight or place.
         """
         known = self.member(member.node_id)
         if known is None:
@@ -144,11 +184,35 @@ class Topology:
             raise ValueError(
                 f"a known member's weight stays {known.weight}, it cannot become {member.weight}"
             )
+        if known.place != member.place:
+            raise ValueError(f"a known member's place stays {known.place.hex()}")
         members = tuple(member if other is known else other for other in self.members)
         return replace(self, epoch=self.epoch + 1, members=members)
 
+    def replaced(self, old_id: NodeId, new_id: NodeId, address: str) -> Topology:
+        """The next epoch: a member whose copies are lost has gone, and a new one stands on its
+        place, with its weight and zone, and is to be filled.
+
+        It comes last, in join order: the first member decides changes, and one that has just come
+        knows the least.
+
+        Raises:
+            ValueError: there is no such member, somebody else is being filled, or the new one is,
+                or was, somebody of this ring.
+        """
+        old = self.member(old_id)
+        if old is None:
+            raise ValueError(f"{old_id.hex()} is not a member")
+        if self.change not in (None, old_id):
+            raise ValueError("somebody else is still being filled: one change at a time")
+        if any(new_id in (member.node_id, member.place) for member in self.members):
+            raise ValueError(f"{new_id.hex()} has, or had, a place in this ring")
+        new = replace(old, node_id=new_id, address=address)
+        others = tuple(member for member in self.members if member is not old)
+        return replace(self, epoch=self.epoch + 1, members=(*others, new), change=new_id)
+
     def settled(self) -> Topology:
-        """The next epoch, with the newcomer whole: others may join."""
+        """The next epoch, with whoever was being filled whole: others may join."""
         return replace(self, epoch=self.epoch + 1, change=None)
 
     def abandoned(self) -> Topology:
@@ -179,7 +243,7 @@ class Topology:
             self.n,
             self.seed,
             self.context_key,
-            [[m.node_id, m.address, m.zone, m.weight] for m in self.members],
+            [member.encode() for member in self.members],
             self.change,
         ]
 
@@ -201,7 +265,7 @@ class Topology:
             n=row[4],
             seed=row[5],
             context_key=row[6],
-            members=tuple(Member(*_check_row("member", member, 4)) for member in members),
+            members=tuple(Member.decode(member) for member in members),
             change=row[8],
         )
 
@@ -238,6 +302,8 @@ def _check_members(members: object) -> None:
     _check_member_count(members)
     if len({member.node_id for member in members}) < len(members):
         raise ValueError("two members have the same node_id")
+    if len({member.place for member in members}) < len(members):
+        raise ValueError("two members have the same place")
     if len({member.address for member in members}) < len(members):
         raise ValueError("two members have the same address")
 

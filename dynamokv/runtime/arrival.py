@@ -85,7 +85,8 @@ class Arrival:
         seeds = ", ".join(self.home.settings.seeds) or "none"
         if not self.member:
             return f"no member answered within {timeout} s at {seeds}"
+        told = f"; the last answer: {self.home.waits_for}" if self.home.waits_for else ""
         return (
-            f"no ring took this process in within {timeout} s; seeds: {seeds}. The first seed "
-            "founds the ring: is it running, and is this list the same everywhere?"
+            f"no ring took this process in within {timeout} s; seeds: {seeds}{told}. The first "
+            "seed founds the ring: is it running, and is this list the same everywhere?"
         )

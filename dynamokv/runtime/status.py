@@ -18,7 +18,7 @@ from dynamokv.wire import codec
 
 WATCHED = (
     "read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "wrong_cluster",
-    "peers_slow", "peers_down", "tree_mismatches",
+    "peers_slow", "peers_down", "tree_mismatches", "members_replaced",
     "hints_delivered", "hints_dropped", "hints_refused",
 )  # fmt: skip
 """Counters that operators watch: there from the start, not only when they have counted."""
@@ -88,19 +88,41 @@ def node_status(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
     core = runtime.core
     assert isinstance(core, Node)
     assert runtime.committer is not None
-    state = "closed" if runtime.closed else "serving" if core.ready else "joining"
     return status_of(
-        runtime.home,
+        core,
         config,
-        state=state,
+        state="closed" if runtime.closed else state_of(core),
         sound=runtime.background.healthy,
         disk_error=runtime.committer.last_error,
         storage=runtime.committer.engine.stats(),
     )
 
 
+def state_of(core: Node) -> str:
+    """What a member does."""
+    if core.life.replaced:
+        return "replaced"
+    return "serving" if core.ready else "joining"
+
+
+def filling(core: Node) -> dict[str, Any] | None:
+    """How far this member's copy has come; None when it is whole."""
+    fill = core.life.newcomer.fill
+    if fill is None:
+        return None
+    seconds = core.home.clock.monotonic() - fill.began
+    done = fill.done()
+    return {
+        "replaces": core.home.replacement == core.home.node_id,
+        "rows": fill.rows,
+        "rows_per_second": fill.rows / seconds if seconds > 0 else 0.0,
+        "seconds": seconds,
+        "sources": {peer.hex(): peer in done for peer in fill.sources},
+    }
+
+
 def status_of(
-    home: Home,
+    core: Node,
     config: NodeConfig,
     *,
     state: str,
@@ -109,7 +131,7 @@ def status_of(
     storage: Mapping[str, Stat],
 ) -> dict[str, Any]:
     """``node_status`` of a member of which this is known."""
-    topology = home.topology
+    home, topology = core.home, core.home.topology
     quarantined = storage.get("quarantined")
     return {
         "node_id": home.node_id.hex(),
@@ -127,6 +149,7 @@ def status_of(
         "members": members(home),
         "trees": trees(home),
         "hints": home.hints.status(),
+        "filling": filling(core),
         "storage": dict(storage),
     }
 

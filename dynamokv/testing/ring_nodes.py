@@ -69,9 +69,9 @@ class _Member(Place):
         assert isinstance(core, Node)
         assert committer is not None
         return status.status_of(
-            process.home,
+            core,
             self.config,
-            state="serving" if core.ready else "joining",
+            state=status.state_of(core),
             sound=True,
             disk_error=committer.last_error,
             storage=committer.engine.stats(),

@@ -234,6 +234,20 @@ class Filled(NamedTuple):
     epoch: int
 
 
+class Identify(NamedTuple):
+    """Who listens at the end of this link? Answered at any epoch, and before the ring is known."""
+
+    id: int
+
+
+class Identified(NamedTuple):
+    """This one, and the newest ring that it knows is of this epoch; 0: none."""
+
+    id: int
+    node_id: bytes
+    epoch: int
+
+
 class WrongCluster(NamedTuple):
     """Your frame carries the tag of another ring. No request of it was looked at."""
 
@@ -284,6 +298,8 @@ Message: TypeAlias = (
     | ProbeFor
     | ProbeNack
     | Hint
+    | Identify
+    | Identified
 )
 
 
@@ -305,6 +321,7 @@ class JoinReason(IntEnum):
     MISMATCH = 4
     FULL = 5
     DUPLICATE = 6
+    REPLACED = 7
 
 
 class FailedCode(IntEnum):
@@ -324,5 +341,13 @@ class PutError(IntEnum):
     SIBLINGS = 2
 
 
-BEFORE_THE_RING = (TopologyRequest, TopologyReply, JoinRequest, JoinAnswer, WrongCluster)
+BEFORE_THE_RING = (
+    TopologyRequest,
+    TopologyReply,
+    JoinRequest,
+    JoinAnswer,
+    WrongCluster,
+    Identify,
+    Identified,
+)
 """Messages that may travel without the ring's tag, because one side does not know it yet."""

@@ -149,6 +149,8 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     (26, probes.ProbeFor, (NUMBER, NODE_ID, *NEWS)),
     (27, probes.ProbeNack, (NUMBER, FLAG, *NEWS)),
     (34, m.Hint, (NUMBER, NUMBER, DURATION, NODE_ID, ROWS, BLOBS)),
+    (40, m.Identify, (NUMBER,)),
+    (41, m.Identified, (NUMBER, NODE_ID, NUMBER)),
 )
 
 TAG_OF: dict[type[Any], int] = {cls: tag for tag, cls, _ in _TAGS}

@@ -124,6 +124,11 @@ class Worker:
         found.raise_for_errors()
         return {str(key): value for key, value in found.items()}
 
+    def put_many(self, items: dict[str, Any], **options: Any) -> int:
+        done = self.kv.batch_put(items, **options)
+        done.raise_for_errors()
+        return len(done)
+
     def siblings(self, key: str) -> list[Any]:
         return self.kv.read(key).values
 

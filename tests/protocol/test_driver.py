@@ -61,6 +61,18 @@ def test_a_request_that_does_not_fit_is_refused_and_stops_nobody(
         assert decided(bench.receive(ROUTE, request(7))), "the next one is taken in"
 
 
+def test_the_drivers_own_address_is_its_own() -> None:
+    reason, text = answered(asked(Lone(2), address=HERE))
+    assert reason == JoinReason.DUPLICATE
+    assert rings.node_id(0).hex()[:8] in text
+
+
+def test_a_member_does_not_get_the_address_of_another() -> None:
+    reason, text = answered(Lone(3).receive(ROUTE, request(2, address=THERE)))
+    assert reason == JoinReason.DUPLICATE
+    assert rings.node_id(1).hex()[:8] in text
+
+
 def test_only_the_driver_decides() -> None:
     lone = Lone(2, number=1)
     assert answered(asked(lone)) == (JoinReason.ASK, HERE)
@@ -70,12 +82,6 @@ def test_a_member_that_asks_again_gets_the_record() -> None:
     lone = Lone()
     reply = only(m.TopologyReply, lone.receive(ROUTE, request(2)))
     assert reply == m.TopologyReply(9, lone.topology.encode())
-
-
-def test_an_address_in_use_is_refused() -> None:
-    reason, text = answered(asked(Lone(2), address=THERE))
-    assert reason == JoinReason.DUPLICATE
-    assert rings.node_id(1).hex()[:8] in text
 
 
 def test_one_decision_at_a_time() -> None:

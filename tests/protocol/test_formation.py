@@ -204,14 +204,25 @@ def test_a_seed_that_names_the_driver_is_followed_once() -> None:
     assert bench.receive(LINK, m.JoinAnswer(0, JoinReason.ASK, THERE)) == []
 
 
+def test_a_first_member_without_its_data_asks_the_second() -> None:
+    bench = seeking()
+    lost = Member(rings.node_id(9), HERE, "", 1)
+    record = replace(rings.ring(3), members=(lost, *rings.ring(3).members[2:])).without_secrets()
+    second = rings.member(2).address
+    assert bench.receive(LINK, m.TopologyReply(0, record.encode())) == [
+        e.Connect(second.encode(), second)
+    ]
+    asked = sent(m.JoinRequest, bench.after(TICK))
+    assert set(asked) == {LINK, second.encode()}
+
+
 @pytest.mark.parametrize("founder", [True, False])
-def test_whoever_stands_where_the_driver_should_is_told(founder: bool) -> None:
-    """The first member lost its disk: nobody else can let it in again."""
+def test_whoever_stands_where_the_only_member_should_is_told(founder: bool) -> None:
+    """It lost its disk, and all copies with it: nobody else can let it in again."""
     bench = seeking(founder=founder)
     if founder:
-        ring = rings.ring(3)
         lost = Member(rings.node_id(9), HERE, "", 1)
-        record = replace(ring, members=(lost, *ring.members[1:])).without_secrets().encode()
+        record = replace(rings.ring(3), members=(lost,)).without_secrets().encode()
         effects = bench.receive(LINK, m.TopologyReply(0, record))
     else:
         effects = bench.receive(LINK, m.JoinAnswer(0, JoinReason.ASK, HERE))

@@ -14,8 +14,8 @@ from dynamokv.ring.topology import Topology
 from dynamokv.types import ClusterId
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
-from tests.protocol.joining import LINK, TICK, seeking
-from tests.protocol.lone import ACTOR, CLIENT, NOW, Bench, Lone, of, only, sent
+from tests.protocol.joining import LINK, TICK, request, seeking
+from tests.protocol.lone import ACTOR, CLIENT, NOW, Bench, Lone, of, only, reply, request_id, sent
 from tests.ring import rings
 
 RING = rings.ring(3, partitions=8)
@@ -195,11 +195,80 @@ def test_members_that_are_gone_are_let_go() -> None:
     assert of(e.Disconnect, announce(lone, smaller)) == [e.Disconnect(rings.node_id(2))]
 
 
-def test_a_member_that_serves_and_is_not_in_the_record_any_more_serves_on() -> None:
+# --- who was replaced -----------------------------------------------------------------------------
+
+REPLACED = RING.replaced(rings.node_id(0), rings.node_id(7), rings.member(0).address)
+
+
+def test_who_was_replaced_serves_nobody_any_more_and_says_why() -> None:
     lone = Lone()
-    announce(lone, replace(RING, epoch=2, members=RING.members[1:]))
-    assert lone.node.ready
-    assert of(e.Send, lone.after(UPKEEP_SECONDS)) == []
+    effects = announce(lone, REPLACED)
+    (failed,) = of(e.JoinFailed, effects)
+    assert failed.reason == m.JoinReason.REPLACED
+    assert "start with an empty one" in failed.text
+    assert not lone.node.ready
+    assert announce(lone, REPLACED.settled()) == [], "it is said once"
+    assert lone.after(UPKEEP_SECONDS * 5) == []
+
+
+def test_who_was_replaced_counts_in_no_quorum() -> None:
+    """Its peers may still take it for whoever has its address now."""
+    lone = Lone()
+    announce(lone, REPLACED)
+    key = lone.row
+    for message in (
+        m.Replicate(9, 2, 5000, [key], [b""]),
+        m.Fetch(9, 2, 5000, [key], []),
+        m.Replicate(9, 1, 5000, [key], [b""]),
+        m.PutRequest(9, 2, 5000, 0, True, False, 0, [b"\0key"], [b"v"], []),
+    ):
+        effects = lone.receive(lone.peers[0], message)
+        refused = only(m.Refused, effects)
+        assert (refused.reason, len(effects)) == (m.RefusedReason.NOT_READY, 1)
+    assert lone.node.parked == []
+
+
+def test_the_application_of_who_was_replaced_is_told() -> None:
+    lone = Lone()
+    announce(lone, REPLACED)
+    answer = reply(lone.get())
+    assert (answer.code, answer.detail) == (m.FailedCode.UNAVAILABLE, lone.node.life.replaced)
+
+
+def test_a_write_under_way_when_its_coordinator_was_replaced_is_made_by_the_others() -> None:
+    lone = Lone()
+    lone.put()
+    lone.durable()
+    first, second = lone.peers
+    id = request_id([x for x in lone.put(ticket=2) if type(x) is e.Send])
+    effects = lone.receive(first, m.Refresh(id, REPLACED.encode()))
+    again = sent(m.Replicate, effects)
+    assert {peer: message.epoch for peer, message in again.items()} == {first: 2, second: 2}
+    lone.receive(first, m.Replicated(id))
+    done = reply(lone.receive(second, m.Replicated(id)) + lone.durable())
+    assert set(done.replicas) == {first, second}
+
+
+def test_who_was_replaced_knows_it_at_its_next_start() -> None:
+    bench = Bench(rings.node_id(0), REPLACED, address=rings.member(0).address)
+    (failed,) = of(e.JoinFailed, bench.last)
+    assert failed.reason == m.JoinReason.REPLACED
+    assert of(e.Connect, bench.last) == []
+    assert of(e.Ready, bench.durable() + bench.after(UPKEEP_SECONDS)) == []
+    refusal = only(m.JoinAnswer, bench.receive(b"\0aaaa", request(8)))
+    assert refusal.reason == m.JoinReason.ASK
+
+
+def test_who_replaced_somebody_and_was_replaced_itself_does_not_begin_anew() -> None:
+    """It stood for a member: what it holds is old, and its place is another's."""
+    bench = Bench(rings.node_id(7), REPLACED, address=rings.member(0).address)
+    bench.durable()
+    again = REPLACED.replaced(rings.node_id(7), rings.node_id(8), rings.member(0).address)
+    effects = bench.receive(rings.node_id(1), m.Announce(again.encode()))
+    assert [failed.reason for failed in of(e.JoinFailed, effects)] == [m.JoinReason.REPLACED]
+
+
+# --- who asks for a place anew --------------------------------------------------------------------
 
 
 def test_a_newcomer_that_lost_its_place_looks_for_one_again() -> None:
@@ -243,7 +312,9 @@ def test_without_a_ring_there_is_none_to_tell() -> None:
     assert (answer.id, answer.reason) == (4, m.JoinReason.NO_RING)
 
 
-@pytest.mark.parametrize("reason", [m.JoinReason.DUPLICATE, m.JoinReason.MISMATCH])
+@pytest.mark.parametrize(
+    "reason", [m.JoinReason.DUPLICATE, m.JoinReason.MISMATCH, m.JoinReason.REPLACED]
+)
 def test_a_member_that_is_refused_its_place_stops(reason: m.JoinReason) -> None:
     effects = Lone().receive(rings.node_id(1), m.JoinAnswer(0, reason, "why"))
     assert effects == [e.JoinFailed(reason, "why")]

@@ -278,6 +278,19 @@ def test_the_keys_are_listed_once() -> None:
     assert scan(lone, following).keys == rows[limits.SCAN_PAGE_ITEMS :]
 
 
+def test_pages_wait_while_the_background_goes_too_fast() -> None:
+    lone = Lone()
+    fill(lone, 3)
+    pressure = lone.home.load.pressure
+    pressure.spend(lone.home.clock.monotonic(), limits.BACKGROUND_BYTES_PER_SECOND - 1)
+    assert len(scan(lone).keys) == 3
+    question = m.Scan(7, 1, row_keys.FIRST_DATA_ROW)
+    assert lone.receive(lone.peers[0], question) == []
+    assert lone.home.counters["pages_postponed"] == 1
+    lone.wait(0.1)
+    assert len(scan(lone).keys) == 3
+
+
 def test_a_list_of_keys_goes_with_its_newcomer() -> None:
     lone = Lone()
     rows = fill(lone, limits.SCAN_PAGE_ITEMS + 3)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from dynamokv.limits import SCAN_RETRY_SECONDS
+from dynamokv.limits import SCAN_RETRY_SECONDS, SOURCE_SILENT_SECONDS
 from dynamokv.protocol import effects as e
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
@@ -211,6 +211,19 @@ def test_not_whole_while_more_than_half_are_missing() -> None:
     for other in others:
         lone.step(e.PeerDown(other[0]))
     assert sent(m.Filled, lone.after(0.11)) == {}
+
+
+def test_a_peer_that_answers_nothing_is_not_waited_for_for_ever() -> None:
+    lone = newcomer(3)
+    (peer, scan), (silent, _) = first_questions(lone).items()
+    answer(lone, peer, page(scan, END))
+    for _ in range(round(SOURCE_SILENT_SECONDS) - 1):
+        assert sent(m.Filled, lone.after(1.0)) == {}
+    lone.step(e.PeerDown(silent))
+    lone.step(e.PeerUp(silent))
+    for _ in range(round(SOURCE_SILENT_SECONDS)):
+        assert sent(m.Filled, lone.after(0.99)) == {}, "it has come back"
+    assert sent(m.Filled, lone.after(0.99))
 
 
 def test_ready_once_the_ring_calls_it_settled() -> None:

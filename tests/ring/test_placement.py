@@ -265,3 +265,31 @@ def test_the_ring_is_walked_from_each_partition_s_start() -> None:
     assert placement.starts[0] == 0
     assert list(placement.starts) == sorted(placement.starts)
     assert placement.starts[-1] <= len(placement.ring)
+
+
+# --- who replaces another -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [0, 3, 9])
+@pytest.mark.parametrize(
+    ("count", "zone", "weight"),
+    [(3, "", 0), (10, "", 0), (10, "abc", 0), (10, "ab ", 3)],
+)
+def test_who_replaces_a_member_owns_what_that_one_owned_and_nothing_else_moves(
+    number: int, count: int, zone: str, weight: int
+) -> None:
+    old = number % count
+    before = ring(
+        count,
+        zone=lambda i: zone[i % len(zone)].strip() if zone else "",
+        weight=lambda i: 1 + (i % weight if weight else 0),
+    )
+    was = place(before)
+    for new in range(20, 24):
+        now = place(before.replaced(node_id(old), node_id(new), "new:1"))
+        exchanged = [
+            tuple(node_id(new) if owner == node_id(old) else owner for owner in owners)
+            for owners in was.owners
+        ]
+        assert list(now.owners) == exchanged
+        assert now.starts == was.starts

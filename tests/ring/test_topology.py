@@ -74,9 +74,9 @@ def test_a_known_member_keeps_its_weight() -> None:
 
 def test_nobody_takes_the_address_of_another() -> None:
     with pytest.raises(ValueError, match="same address"):
-        ring(3).with_member(replace(member(0), node_id=node_id(77)))
+        ring(3).with_member(Member(node_id(77), member(0).address, "", 1))
     with pytest.raises(ValueError, match="same address"):
-        ring(3).with_member(replace(member(0), node_id=node_id(1)))
+        ring(3).with_member(replace(member(1), address=member(0).address))
 
 
 def test_a_full_ring_takes_nobody() -> None:
@@ -108,10 +108,20 @@ def test_positions_are_fixed_for_ever() -> None:
     ]
 
 
+def test_a_place_is_written_down_where_it_is_not_the_members_own() -> None:
+    """Behind all that was there before: a record in which nobody was replaced stays as it was."""
+    members = ring(2).replaced(node_id(0), node_id(7), "new:1").encode()[7]
+    assert members == [
+        [node_id(1), "10.0.0.1:7401", "", 1],
+        [node_id(7), "new:1", "", 1, node_id(0)],
+    ]
+
+
 @pytest.mark.parametrize(
     "topology",
     [
         ring(1),
+        ring(3).replaced(node_id(1), node_id(7), "10.0.0.1:7401"),
         ring(5, n=9, partitions=1, seed=0),
         ring(limits.MEMBERS_MAX, partitions=limits.PARTITIONS_MAX, seed=2**64 - 1),
         ring(4, zone=lambda i: "ü" * 512, weight=lambda i: 100),
@@ -196,7 +206,12 @@ REFUSED: list[tuple[str, Damage, str]] = [
     ("too many members", put(7, ROWS), "1 to 1024 members, not 1025"),
     ("a member is no list", put(7, [1]), "member must be a list of 4 fields, not 1"),
     ("a member is short", put(7, [ROW[:3]]), "member must be a list of 4 fields, not list of len"),
-    ("a member is long", put(7, [[*ROW, 0]]), "member must be a list of 4 fields"),
+    ("a member is long", put(7, [[*ROW, node_id(9), 0]]), "member must be a list of 4 fields"),
+    ("place is a number", put(7, [[*ROW, 0]]), "place must have 16 bytes, not 0"),
+    ("place of 15", put(7, [[*ROW, b"x" * 15]]), "place must have 16 bytes"),
+    ("place is the member's own", put(7, [[*ROW, node_id(0)]]), "own place is not written down"),
+    ("place is empty", put(7, [[*ROW, b""]]), "own place is not written down"),
+    ("place twice", put(7, [[*ROW, node_id(1)], [node_id(1), "b", "", 1]]), "the same place"),
     ("id of 15", put_in_member(0, b"x" * 15), "node_id must have 16 bytes"),
     ("id is text", put_in_member(0, "x" * 16), "node_id"),
     ("id twice", put_in_member(0, node_id(0)), "two members have the same node_id"),
@@ -247,3 +262,58 @@ def test_a_newcomer_that_is_given_up_leaves_no_trace_but_the_epoch() -> None:
     filling = before.with_member(member(2), filling=True)
     after = filling.abandoned()
     assert after == replace(before, epoch=before.epoch + 2)
+
+
+# --- who replaces another -------------------------------------------------------------------------
+
+
+def test_who_replaces_a_member_stands_on_its_place_and_comes_last() -> None:
+    before = ring(3, zone=lambda i: "abc"[i], weight=lambda i: 1 + i)
+    after = before.replaced(node_id(0), node_id(7), "new:1")
+    new = Member(node_id(7), "new:1", "a", 1, place=node_id(0))
+    assert after == replace(before, epoch=2, members=(*before.members[1:], new), change=node_id(7))
+    assert (new.replaces, before.members[0].replaces) == (True, False)
+    assert after.replacement == node_id(7)
+    assert after.settled().replacement is None
+
+
+def test_a_newcomer_replaces_nobody() -> None:
+    assert ring(2).with_member(member(2), filling=True).replacement is None
+
+
+def test_the_place_is_kept_through_all_that_follows() -> None:
+    once = ring(3).replaced(node_id(1), node_id(7), "new:1")
+    again = once.replaced(node_id(7), node_id(8), "new:1")
+    assert again.members[-1] == Member(node_id(8), "new:1", "", 1, place=node_id(1))
+    assert (again.epoch, again.change) == (3, node_id(8))
+    moved = again.settled().with_member(replace(again.members[-1], address="moved:1"))
+    assert moved.members[-1].place == node_id(1)
+    with pytest.raises(ValueError, match="a known member's place stays"):
+        again.with_member(Member(node_id(8), "moved:1", "", 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (node_id(9), node_id(7), "is not a member"),
+        (node_id(1), node_id(2), "has, or had, a place"),
+        (node_id(1), node_id(1), "has, or had, a place"),
+    ],
+)
+def test_nobody_is_replaced_by_whom_the_ring_knows(old: NodeId, new: NodeId, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ring(3).replaced(old, new, "new:1")
+
+
+def test_who_was_replaced_does_not_come_back() -> None:
+    after = ring(3).replaced(node_id(1), node_id(7), "new:1")
+    with pytest.raises(ValueError, match="has, or had, a place"):
+        after.replaced(node_id(7), node_id(1), "new:1")
+    with pytest.raises(ValueError, match="the same place"):
+        after.settled().with_member(member(1))
+
+
+def test_nobody_is_replaced_while_another_is_filled() -> None:
+    filling = ring(2).with_member(member(2), filling=True)
+    with pytest.raises(ValueError, match="one change at a time"):
+        filling.replaced(node_id(1), node_id(7), "new:1")

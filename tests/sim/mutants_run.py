@@ -27,9 +27,10 @@ from tests.sim.mutants_liveness import LIVENESS
 from tests.sim.mutants_patch import Mutant
 from tests.sim.mutants_protocol import PROTOCOL
 from tests.sim.mutants_repair import REPAIR
+from tests.sim.mutants_replacement import REPLACEMENT
 from tests.sim.mutants_storage import STORAGE
 
-KINDS: Final = (PROTOCOL, LIVENESS, REPAIR, STORAGE)
+KINDS: Final = (PROTOCOL, LIVENESS, REPAIR, REPLACEMENT, STORAGE)
 MUTANTS: Final[dict[str, Mutant]] = {mutant.name: mutant for kind in KINDS for mutant in kind}
 
 AHEAD: Final = 4

@@ -73,6 +73,8 @@ TAGS = [
     (26, "ProbeFor", "id target ids boots counters states lags accusers"),
     (27, "ProbeNack", "id linked ids boots counters states lags accusers"),
     (34, "Hint", "id epoch budget_ms target keys records"),
+    (40, "Identify", "id"),
+    (41, "Identified", "id node_id epoch"),
 ]
 
 
@@ -92,7 +94,15 @@ def test_every_message_has_one_tag() -> None:
         (m.RefusedReason, {"STORAGE": 1, "CLOCK_DRIFT": 2, "NOT_READY": 3, "EXPIRED": 4}),
         (
             m.JoinReason,
-            {"NO_RING": 1, "BUSY": 2, "ASK": 3, "MISMATCH": 4, "FULL": 5, "DUPLICATE": 6},
+            {
+                "NO_RING": 1,
+                "BUSY": 2,
+                "ASK": 3,
+                "MISMATCH": 4,
+                "FULL": 5,
+                "DUPLICATE": 6,
+                "REPLACED": 7,
+            },
         ),
         (
             m.FailedCode,
@@ -110,4 +120,5 @@ def test_numbers_on_the_wire_are_append_only(enum: type[IntEnum], numbers: dict[
 def test_only_these_travel_before_the_ring_is_known() -> None:
     assert {cls.__name__ for cls in m.BEFORE_THE_RING} == {
         "TopologyRequest", "TopologyReply", "JoinRequest", "JoinAnswer", "WrongCluster",
+        "Identify", "Identified",
     }  # fmt: skip

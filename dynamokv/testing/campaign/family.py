@@ -23,6 +23,8 @@ class Family:
     Attributes:
         name: in plans and summaries.
         lossy: it destroys what was acknowledged.
+        spares_quorums: it destroys a copy, never one that a quorum needs: so it cannot go with a
+            lossy one.
         damages: it leaves rows that cannot be read.
         loses_unsynced: it destroys what no fsync has made durable.
         needs_reopening: a store that it met takes no writes before it is opened again.
@@ -36,6 +38,7 @@ class Family:
 
     name: ClassVar[str] = ""
     lossy: ClassVar[bool] = False
+    spares_quorums: ClassVar[bool] = False
     damages: ClassVar[bool] = False
     loses_unsynced: ClassVar[bool] = False
     needs_reopening: ClassVar[bool] = False

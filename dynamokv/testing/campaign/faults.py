@@ -56,6 +56,7 @@ _ALL: Final[tuple[type[Family], ...]] = (
     faults_client.WrongContexts,
     faults_client.Bursts,
     faults_process.YoungDeaths,
+    faults_process.WrongAddress,
 )
 
 FAMILIES: Final[dict[str, type[Family]]] = {family.name: family for family in _ALL}

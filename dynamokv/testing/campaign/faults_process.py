@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dynamokv.limits import FOUND_GRACE_SECONDS
 from dynamokv.testing.campaign.family import Family
 from dynamokv.testing.campaign.faults_disk import AGAIN_SHARE
 from dynamokv.testing.disk_loss import Kill as NothingLost
@@ -14,7 +13,21 @@ from dynamokv.testing.simulation.schedule import MILLISECOND
 
 if TYPE_CHECKING:
     from dynamokv.testing.campaign.world import World
+    from dynamokv.testing.disk import SimulatedDisk
+    from dynamokv.testing.simulation.machine import Machine
+    from dynamokv.testing.simulation.memory import MemoryDisk
 
+    Disk = SimulatedDisk | MemoryDisk
+
+
+FOUND_AGAIN_SHARE: Final = 0.3
+"""Of the directories that were wiped."""
+
+HARRIED_SHARE: Final = 0.3
+"""Of the members that replace another."""
+
+LOOK_SECONDS: Final = 0.001
+LOOKS_MAX: Final = 5_000
 
 SLOW_NS: Final = 300 * MILLISECOND
 """A commit of a slow disk, at most, while a member dies young."""
@@ -169,35 +182,57 @@ class YoungDeaths(Family):
 
 
 class WipedDisk(Family):
-    """A machine comes up with an empty directory at its old address. Its ring refuses it, for it
-    does not replace members yet, and later the old directory is found."""
+    """A machine comes up with an empty directory at its old address, and takes its member's place.
+    Sometimes the old directory is found, and started by mistake.
+
+    One at a time, and the next only when the last one is whole: what a quorum has acknowledged
+    stays.
+    """
 
     name = "wiped disk"
-    period_seconds = 4.0
+    spares_quorums = True
+    period_seconds = 1.5
 
     def strike(self) -> bool:
-        """Wipe one, and put back what it had."""
-        process = self.world.pick(self.random)
-        if process is None or not self.world.is_settled() or not process.ready:
-            return False
-        if any(one is not process and not one.ready for one in self.world.members()):
+        """Wipe one."""
+        world = self.world
+        process = world.pick(self.random)
+        if process is None or not world.all_whole():
             return False
         machine = process.machine
-        if machine in self.world.lent:
+        # Alone, it would be the ring. And the first seed of a ring that began with one member
+        # begins another one, if it finds nobody for a while.
+        first_seed = world.plan.grows and machine is world.machines[0]
+        if len(world.members()) == 1 or first_seed:
             return False
-        if len(self.world.members()) == 1:
-            # Nobody else knows that there is a ring: whoever comes founds another.
-            return False
-        seconds = self._some_seconds()
-        if self.world.plan.grows and machine.name == "n1":
-            # The first seed of a ring that began with one member begins another, if it finds nobody
-            # for so long.
-            seconds = min(seconds, FOUND_GRACE_SECONDS * 0.8)
-        self.world.kill(process)
-        kept = machine.snapshot()
+        world.kill(process)
+        old = machine.snapshot()
         machine.wipe()
-        self.world.lend(machine, lambda: machine.restore(kept), seconds)
+        world.forget(machine)
+        if self.random.random() < FOUND_AGAIN_SHARE:
+            world.during_chaos(self._some_seconds(), lambda: self._find(machine, old))
+        if self.random.random() < HARRIED_SHARE:
+            self._harry(machine, LOOKS_MAX)
         return True
+
+    def _harry(self, machine: Machine, looks: int) -> None:
+        """As soon as its new member is being filled, somebody that it reads from ends."""
+        process = self.world.process_on(machine)
+        if process is not None and process.home.replacement == process.home.node_id:
+            others = [one for one in self.world.members() if one is not process]
+            self.world.kill(self.random.choice(others))
+        elif looks:
+            self.world.during_chaos(LOOK_SECONDS, lambda: self._harry(machine, looks - 1))
+
+    def _find(self, machine: Machine, old: Disk) -> None:
+        """Start what was there before, and then again what has taken its place."""
+        process = self.world.process_on(machine)
+        if process is None or not process.ready or not self.world.all_whole():
+            return
+        self.world.kill(process)
+        new = machine.snapshot()
+        machine.restore(old)
+        self.world.lend(machine, lambda: machine.restore(new), self._some_seconds())
 
 
 class RolledBackDisk(Family):
@@ -244,6 +279,21 @@ class ClonedDisk(Family):
         if process is None or not process.ready:
             return False
         return self.world.clone(process)
+
+
+class WrongAddress(Family):
+    """Somebody starts a new process and says that it can be reached at the address of a member. It
+    must not have that one's place, also while the member is away."""
+
+    name = "wrong address"
+    period_seconds = 4.0
+
+    def strike(self) -> bool:
+        """Have one come."""
+        process = self.world.pick(self.random)
+        if process is None or not process.ready:
+            return False
+        return self.world.stray(process)
 
 
 class Join(Family):

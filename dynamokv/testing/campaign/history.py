@@ -76,6 +76,7 @@ class KeyHistory:
         acknowledged: writes that some client was told of, at any level.
         quorum: what every quorum read that starts now has to know.
         shown: writes that some read knew of.
+        excused: made before some replica was lost for ever: they stay if a quorum has them.
         everywhere: what a read of any one replica has to know, in the ring of ``settled_epoch``.
         handed: contexts that some user was given, as they are.
     """
@@ -86,12 +87,18 @@ class KeyHistory:
         self.by_context: dict[bytes, Minted] = {}
         self.acknowledged = 0
         self.shown = 0
+        self.excused = 0
         self.quorum = 0
         self.everywhere = 0
         self.settled_epoch = 0
         self.handed: dict[bytes, None] = {}
         self._lines: dict[Actor, _Line] = {}
         self._given: dict[bytes, int] = {}
+
+    @property
+    def lasting(self) -> int:
+        """What was acknowledged and has to be there for ever."""
+        return self.quorum | self.acknowledged & ~self.excused
 
     def known(self, context: Context) -> int:
         """The writes that a context covers."""
@@ -325,6 +332,11 @@ class History:
         for checker in self.checkers:
             checker.on_answer(rows, done)
 
+    def lost_a_copy(self) -> None:
+        """A member's disk is gone, with all that it held."""
+        for history in self.keys.values():
+            history.excused = (1 << len(history.minted)) - 1
+
     def refused(self, asked: Asked, reason: str, *, context: bool = False) -> None:
         """A user was told that one row of a put was not written."""
         refused = Refused(asked, self.of(asked.key), reason, context)
@@ -367,7 +379,7 @@ class History:
         history = self.of(key)
         must_know = 0
         if level == Consistency.ALL:
-            must_know = history.quorum | history.acknowledged
+            must_know = history.lasting
         elif level == Consistency.QUORUM:
             must_know = history.quorum
         return Read(key, level, must_know, history.everywhere, history.settled_epoch)

@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from dynamokv.errors import CorruptionError, StorageError
 from dynamokv.ports import Reader
+from dynamokv.protocol.node import Node
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.testing.campaign.findings import Rule
 from dynamokv.testing.campaign.looking import Noted, disk_of
@@ -47,6 +48,7 @@ class Lives(Places):
         ids: of members, by their machines.
         twins: processes on copies of directories.
         armed: disks one of whose next calls is the last.
+        wiped: machines whose member has lost its disk once.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -57,6 +59,7 @@ class Lives(Places):
         self.ids: dict[Machine, NodeId] = {}
         self.twins: list[Process] = []
         self.armed: list[SimulatedDisk] = []
+        self.wiped: set[Machine] = set()
         self._resumed: dict[Process, int] = {}
         self.workload = Workload(self, self.history)
 
@@ -158,10 +161,14 @@ class Lives(Places):
             return
         stranger = self.process_on(machine)
         if stranger is not None:
-            if stranger.ready:
-                text = f"{machine.name} was taken into the ring with an empty directory"
+            topology, core = stranger.home.topology, stranger.core
+            assert isinstance(core, Node)
+            if core.ready and topology and topology.member(stranger.home.node_id) is None:
+                text = f"{machine.name} serves, and knows that it is no member any more"
                 self.history.report(Rule.LIVENESS, b"", text)
             self.kill(stranger)
+        # It may have taken writes before it heard that it is nobody.
+        self.history.lost_a_copy()
         back()
 
     def clone(self, process: Process) -> bool:

@@ -94,6 +94,16 @@ class Places:
             for member in self.members()
         )
 
+    def all_whole(self) -> bool:
+        """Whether all members run, in one ring in which nobody is being filled."""
+        members = self.members()
+        return (
+            len(members) == len(self.machines)
+            and all(member.ready for member in members)
+            and len({member.home.epoch for member in members}) == 1
+            and self.is_settled()
+        )
+
     def everybody_knows(self) -> bool:
         """Whether all members run, and all users know the same ring."""
         users, members = self.users(), self.members()

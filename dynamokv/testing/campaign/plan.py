@@ -110,6 +110,8 @@ def draw(
         fits = not family.damages if grows else not family.while_growing
         if drawn and fits and (lossy or not family.lossy):
             families.append((name, strength))
+    if any(FAMILIES[name].lossy for name, _ in families):
+        families = [each for each in families if not FAMILIES[each[0]].spares_quorums]
     members = random.choice((3, 3, 4, 5, 6)) if grows else members
     synced = not lossy or random.random() < 0.5
     return Plan(

@@ -11,6 +11,7 @@ from typing import Final
 
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
+from dynamokv.protocol.node import Node
 from dynamokv.testing.campaign.looking import hints_of
 from dynamokv.testing.simulation.process import Process
 from dynamokv.wire import messages as m
@@ -51,6 +52,10 @@ STATES: Final[dict[str, str]] = {
     "moved": "a member is ready at another address than before",
     "duplicate refused": "somebody is refused because its place is taken",
     "newcomer given up": "a newcomer that is gone loses its place",
+    "replaced": "a member that lost its disk has its place again, and is whole",
+    "write during a replacement": "a write is made while a replacement is being filled",
+    "replacement lost its source": "a link breaks while a replacement reads from there",
+    "old member refused": "a member that was replaced comes back, and is told",
     "opened with less than there was": "a store says at its opening that it forgot something",
     "start: StorageError": "a process ends while it opens its store",
     "crash in a call": "a process ends in the middle of a disk call",
@@ -102,6 +107,8 @@ class Rare:
             happened["clean stop"] += 1
         elif event is None and process.committer is not None and hints_of(process):
             self._began_with_hints.add(process)
+        elif kind is e.PeerDown:
+            self._lost(process, event)  # type: ignore[arg-type]
         for effect in effects:
             handled = type(effect)
             if handled is e.Write:
@@ -110,6 +117,10 @@ class Rare:
                 self._reply(effect)  # type: ignore[arg-type]
             elif handled is e.Ready:
                 happened["moved"] += process.address.startswith("moved")
+                happened["replaced"] += _has_replaced(process)
+            elif handled is e.JoinFailed:
+                replaced = effect.reason == m.JoinReason.REPLACED  # type: ignore[union-attr]
+                happened["old member refused"] += replaced
 
     def _received(self, process: Process, event: e.Received) -> None:
         message, home = event.message, process.home
@@ -134,11 +145,19 @@ class Rare:
         elif type(write.then) is e.Written:
             filling = topology is not None and topology.change is not None
             self.happened["write during a transfer"] += filling
+            self.happened["write during a replacement"] += process.home.replacement is not None
         elif type(write.then) is e.TopologyStored and write.then.topology is not None:
             decided = write.then.topology
             before = topology.change if topology is not None else None
             lost = before is not None and decided.member(before) is None
             self.happened["newcomer given up"] += lost
+
+    def _lost(self, process: Process, event: e.PeerDown) -> None:
+        core = process.core
+        fill = core.life.newcomer.fill if isinstance(core, Node) else None
+        if fill is not None and process.home.replacement == process.home.node_id:
+            unread = event.peer in fill.sources and event.peer not in fill.done()
+            self.happened["replacement lost its source"] += unread
 
     def _reply(self, reply: e.Reply) -> None:
         message = reply.message
@@ -154,3 +173,9 @@ class Rare:
         elif type(message) is m.Failed and message.code == m.FailedCode.INDETERMINATE:
             lost = message.detail.startswith("the coordinator was lost")
             self.happened["forwarded write lost" if lost else "write without its level"] += 1
+
+
+def _has_replaced(process: Process) -> bool:
+    topology = process.home.topology
+    member = topology.member(process.home.node_id) if topology is not None else None
+    return member is not None and member.replaces

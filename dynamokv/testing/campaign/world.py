@@ -5,11 +5,12 @@ Knows: what a plan says of a ring. What families asked for later is not done onc
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from dynamokv.testing.campaign.family import Family
 from dynamokv.testing.campaign.faults import FAMILIES
-from dynamokv.testing.campaign.lives import Lives
+from dynamokv.testing.campaign.lives import CLONE_SECONDS, Lives
 from dynamokv.testing.campaign.plan import Plan
 from dynamokv.testing.simulation.machine import Machine
 from dynamokv.testing.simulation.process import Process
@@ -93,7 +94,7 @@ class World(Lives):
         record = first.home.topology
         for process in self.members()[1:]:
             id = process.home.node_id
-            if process.machine in self.lent:
+            if process.machine in self.lent or process.machine in self.wiped:
                 continue
             if record.change == id or (record.member(id) is None and first.committer.idle):
                 return process
@@ -107,6 +108,30 @@ class World(Lives):
         self.gone[machine] = newcomer.home.node_id
         self.coming.append(f"m{len(self.gone)}")
         self.join()
+
+    def stray(self, process: Process) -> bool:
+        """Start a process that claims to be where this one is."""
+        self.happened["strays"] += 1
+        machine = self.cluster.machine(f"stray{self.happened['strays']}")
+        machine.settings = dict(process.machine.settings)
+        stray = self.cluster.start(machine)
+        stray.home.settings = replace(stray.home.settings, address=process.address)
+        self.lives.append(stray)
+        self.twins.append(stray)
+
+        def end() -> None:
+            if stray.alive:
+                self.kill(stray)
+
+        self.after(CLONE_SECONDS, end)
+        return True
+
+    def forget(self, machine: Machine) -> None:
+        """What its member held is gone for ever, and whoever comes back from it is another one."""
+        self.wiped.add(machine)
+        self.ids.pop(machine, None)
+        self.copies.pop(machine, None)
+        self.history.lost_a_copy()
 
     def heal(self) -> None:
         """Nothing goes wrong any more, and everybody is there."""

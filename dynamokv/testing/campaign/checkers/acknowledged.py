@@ -1,5 +1,6 @@
 """(a) Every acknowledged write is present, or was overwritten by one that had seen it; so is every
-write that a read has shown.
+write that a read has shown. When a replica is lost for ever, that holds of what a quorum has
+acknowledged before, and of all that is acknowledged afterwards.
 
 Knows: what users were told, and what the replicas hold in the end. That what is not present was
 overwritten by one that had seen it is rule (b), which holds for all writes.
@@ -31,9 +32,9 @@ class AcknowledgedStays(Checker):
         known = 0
         for copy in copies:
             known |= history.seen(copy).known
-        lost = history.acknowledged & ~known
+        lost = history.lasting & ~known
         if lost:
             self.report(Rule.ACKNOWLEDGED, key, f"lost: {history.labels(lost)}")
-        gone = history.shown & ~known & ~lost
+        gone = history.shown & ~known & ~lost & ~history.excused
         if gone:
             self.report(Rule.ACKNOWLEDGED, key, f"shown, and gone: {history.labels(gone)}")
