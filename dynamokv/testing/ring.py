@@ -27,7 +27,7 @@ from dynamokv.config import ClientConfig
 from dynamokv.errors import JoinTimeout, UsageError
 from dynamokv.runtime.arrival import LINKS_GRACE_SECONDS
 from dynamokv.testing.ring_nodes import SimulatedClient, SimulatedNode
-from dynamokv.testing.ring_places import Places, Which
+from dynamokv.testing.ring_places import Everybody, Which
 from dynamokv.testing.ring_run import Run
 from dynamokv.testing.ring_session import SimulatedSession
 from dynamokv.testing.ring_settings import (
@@ -73,7 +73,7 @@ class Ring(Closing):
         given = core_settings(config, [machine.address for machine in machines])
         # All are on their way before the first is ready: they found the ring together.
         sessions = [SimulatedSession(run, cluster.start(machine, **given)) for machine in machines]
-        self._places = Places(
+        self._places = Everybody(
             tuple(
                 SimulatedNode(session, calls.scope_of(config, session.machine.clock), config)
                 for session in sessions

@@ -13,7 +13,7 @@ Which: TypeAlias = SimulatedNode | SimulatedClient | str | int
 """A member or a client, or its name; a number, from 0, for a member."""
 
 
-class Places:
+class Everybody:
     """Everybody in a ring. All methods raise ``UsageError`` for what nobody is meant by.
 
     Attributes:

@@ -25,10 +25,10 @@ from dynamokv.runtime import boot
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.testing.disk import SimulatedDisk
 from dynamokv.testing.simulation.clocks import NodeClock
-from dynamokv.testing.simulation.lives import Lives
 from dynamokv.testing.simulation.machine import Machine
 from dynamokv.testing.simulation.memory import MemoryDisk
 from dynamokv.testing.simulation.process import Process
+from dynamokv.testing.simulation.processes import Processes
 from dynamokv.testing.simulation.schedule import nanoseconds
 from dynamokv.types import Durability
 from dynamokv.wire.messages import Message
@@ -42,11 +42,11 @@ RING_SECONDS: Final = 30.0
 """A ring that is not whole after so long never will be."""
 
 
-class Cluster(Lives):
+class Cluster(Processes):
     """Machines and processes by name, and everything between them.
 
     Args:
-        seed, shuffled: as in ``Lives``.
+        seed, shuffled: as in ``Processes``.
         memory: machines have disks of rows instead of files.
 
     Attributes:

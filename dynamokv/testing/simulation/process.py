@@ -32,7 +32,7 @@ from dynamokv.wire import codec
 from dynamokv.wire.messages import Message
 
 
-class World(Protocol):
+class Surroundings(Protocol):
     """What surrounds a process."""
 
     schedule: Schedule
@@ -68,7 +68,7 @@ class Process:
     """
 
     def __init__(
-        self, world: World, machine: Machine, number: int, durable: StorageEngine | None
+        self, world: Surroundings, machine: Machine, number: int, durable: StorageEngine | None
     ) -> None:
         self.world = world
         self.machine = machine

@@ -29,7 +29,7 @@ HEARTBEAT_NS: Final = 1 * SECOND
 """So long after a process froze, its peers notice."""
 
 
-class Lives:
+class Processes:
     """Processes by name, between machines and a network.
 
     Args:
