@@ -6,15 +6,16 @@ agree, or what a newcomer reads.
 
 Rules:
     - Whoever is the first to tell of a record has decided it, and has it on its disk.
-    - What was acknowledged at QUORUM before a newcomer had its place, it knows when it says that it
-      is whole. Every quorum of the others meets the half of them that it has read.
+    - What was acknowledged at QUORUM before a newcomer had its place, it knows of its partitions
+      when it says that it is whole. Every quorum of the others meets the half of them that it has
+      read. So does a replacement, which has read more.
     - While it is being filled, a quorum is one without it: it may still go, with its copies.
     - A member has not moved while it answers where it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from dynamokv.protocol import effects as e
@@ -65,7 +66,7 @@ class MembersAgree(Checker):
         topology = process.home.topology
         if topology is not None and self._seen.get(process) is not topology:
             self._seen[process] = topology
-            self._note_place(process.home.node_id, topology)
+            self._note_place(process.home.node_id, topology, process.home.owners)
         for effect in effects:
             if isinstance(effect, (e.Send, e.Reply)):
                 message = effect.message
@@ -89,13 +90,18 @@ class MembersAgree(Checker):
             text = f"{len(counted)} of {others} hold a write beside a newcomer that may still go"
             self.report(Rule.QUORUM, told.asked.key, text)
 
-    def _note_place(self, node_id: NodeId, topology: Topology) -> None:
-        """A newcomer sees that it has a place: what it owes when it is whole."""
+    def _note_place(
+        self, node_id: NodeId, topology: Topology, owners: Sequence[Sequence[NodeId]]
+    ) -> None:
+        """A newcomer, or a replacement, sees that it has a place: what it owes when it is whole."""
         if topology.change != node_id:
             self._owed.pop(node_id, None)
         elif node_id not in self._owed:
-            keys = self._history.keys.items()
-            self._owed[node_id] = {key: history.quorum for key, history in keys if history.quorum}
+            self._owed[node_id] = {
+                key: history.quorum
+                for key, history in self._history.keys.items()
+                if history.quorum and node_id in owners[int.from_bytes(key[:2])]
+            }
 
     def _told(self, process: Process, fields: list[Any]) -> None:
         identity = (fields[0], fields[2])
