@@ -81,7 +81,11 @@ class Arrival:
 
     def _why_not(self, timeout: float) -> str:
         if self.home.topology is not None:
-            return f"in the ring, but its members did not send their data within {timeout} s"
+            rows = self.home.counters["filled_rows"]
+            return (
+                f"in the ring, but its members did not send their data within {timeout} s: "
+                f"{rows} rows so far; start again on the same data directory, with a longer timeout"
+            )
         seeds = ", ".join(self.home.settings.seeds) or "none"
         if not self.member:
             return f"no member answered within {timeout} s at {seeds}"
