@@ -190,18 +190,20 @@ minute."""
 PRESSURE_MEMORY_OF_BETTER: Final = 4
 """The same when it falls: a good moment is what the foreground can have."""
 
-CLOCK_RATE_PPM: Final = 1000
-"""Two clocks' rates differ by less than this; real ones by a fifth of it."""
+TRANSIT_WINDOW_SECONDS: Final = 15.0
+"""The quickest frame of this window and of the one before stands for the offset of two clocks.
+Their rates differ by 200 ppm at most, which makes 6 ms in both; a queue that stands for longer is
+taken for distance."""
 
 TRANSIT_PEERS_MAX: Final = 4096
 """Peers and clients whose clocks are compared with this node's; beyond it the oldest is learned
 anew."""
 
-QUEUE_SECONDS: Final = 0.5
+QUEUE_SECONDS: Final = 0.1
 """Every frame has waited for so long: this node does not keep up. It then refuses requests that it
 would coordinate, so that those it took are answered in time (Nichols and Jacobson 2012)."""
 
-QUEUE_INTERVAL_SECONDS: Final = 0.5
+QUEUE_INTERVAL_SECONDS: Final = 0.1
 """Over which every frame must have waited: a burst passes within it."""
 
 PARKED_MAX: Final = 1024

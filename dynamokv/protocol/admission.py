@@ -15,7 +15,7 @@ Rules:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dynamokv import limits
 
@@ -25,6 +25,10 @@ class Refusal(NamedTuple):
 
     counter: str
     text: str
+
+
+BEHIND: Final = Refusal("overloaded_queue", "requests wait for too long before they are read")
+"""Of requests from elsewhere, while this node does not keep up (``transit.py``)."""
 
 
 class _Held:

@@ -12,6 +12,7 @@ from dynamokv.protocol.budget import Budget
 from dynamokv.protocol.credit import Credit
 from dynamokv.protocol.hedging import Hedging
 from dynamokv.protocol.pressure import Pressure
+from dynamokv.protocol.transit import Transit
 
 
 class Load:
@@ -32,6 +33,7 @@ class Load:
         self.hedging = Hedging(hedge_after)
         self.retries = Budget(limits.RETRY_SHARE, limits.RETRY_BURST)
         self.pressure = Pressure(background_bytes_per_second)
+        self.transit = Transit()
 
     def figures(self) -> dict[str, int | float]:
         """How much there is of it now, for people."""
@@ -45,6 +47,7 @@ class Load:
     def counters(self) -> dict[str, int]:
         """What was not done, so far."""
         return {
+            "expired": self.transit.expired,
             "credit_refused": self.credit.refused,
             "hedges_refused": self.hedging.budget.refused,
             "retries_refused": self.retries.refused,

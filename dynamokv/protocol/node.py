@@ -31,6 +31,8 @@ from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import messages as m
 from dynamokv.wire.probes import PROBES
 
+EXPIRED = "its time was over when it was read"
+
 _Handler = Callable[[Any], list[Effect]]
 _MessageHandler = Callable[[bytes, Any], list[Effect]]
 
@@ -196,6 +198,10 @@ class Node:
 
         def serve(peer: bytes, message: Any) -> list[Effect]:
             home = self.home
+            budget_ms = getattr(message, "budget_ms", 0)
+            if budget_ms and home.load.transit.is_over(peer, budget_ms):
+                home.load.transit.expired += 1
+                return [Send(peer, m.Refused(message.id, m.RefusedReason.EXPIRED, EXPIRED))]
             if message.epoch == home.epoch and not self.life.replaced:
                 return handler(home, peer, message)
             if home.topology is None or self.life.replaced:

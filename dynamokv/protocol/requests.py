@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from typing import Any, Protocol
 
+from dynamokv.protocol.admission import BEHIND
 from dynamokv.protocol.credit import NO_CREDIT, Question
 from dynamokv.protocol.effects import Effect, Origin, Send, answer
 from dynamokv.protocol.home import Home
@@ -76,7 +77,7 @@ class RequestTable:
         self.by_ticket: dict[int, int] = {}
         self._timers: list[tuple[float, int]] = []
         # Ids start anywhere, so that late replies to an earlier life of this node meet no request.
-        self._next_id = int.from_bytes(home.rng.randbytes(6)) + 1
+        self._next_id = home.load.transit.life = int.from_bytes(home.rng.randbytes(6)) + 1
 
     def new_id(self) -> int:
         """A request id that this node has not used."""
@@ -94,6 +95,8 @@ class RequestTable:
             # What is done already gives way to what is not.
             self._shed()
             refusal = admission.refusal(weight, reads=reads)
+        if operation.origin.peer and home.load.transit.is_behind(now):
+            refusal = BEHIND
         if refusal:
             home.counters["overloaded"] += 1
             home.counters[refusal.counter] += 1

@@ -30,6 +30,9 @@ from dynamokv.wire.weight import weight_of
 
 log = logging.getLogger("dynamokv.runtime")
 
+_TIMED = frozenset({m.Replicate, m.Fetch, m.PutRequest, m.GetRequest})
+"""Messages with a budget: their frame says when it left (``protocol.transit``)."""
+
 
 class Core(Protocol):
     """What drives a process: ``protocol.node.Node`` or ``protocol.client.ClientNode``."""
@@ -203,6 +206,10 @@ class Executor:
             if strange and not isinstance(message, BEFORE_THE_RING):
                 self.counters["frames_before_join"] += 1
                 return
+            if type(message) is m.Stamp:
+                home = self.core.home
+                home.load.transit.stamped(peer, *message, home.clock.monotonic())
+                continue
             # Two processes may claim one id, so who asks to join is answered where it came from.
             self.step(e.Received(source if type(message) is m.JoinRequest else peer, message))
 
@@ -241,7 +248,8 @@ class Executor:
         for message in messages:
             weight = weight_of(message)
             full = size + weight > limits.FRAME_BYTES_TARGET
-            if chunk and (full or len(chunk) == limits.MESSAGES_PER_FRAME_MAX):
+            # A stamp may come on top.
+            if chunk and (full or len(chunk) == limits.MESSAGES_PER_FRAME_MAX - 1):
                 self._send_frame(peer, chunk)
                 chunk, size = [], 0
             chunk.append(message)
@@ -252,13 +260,22 @@ class Executor:
         # A write goes to all owners as the very same message, so its frame is made only once.
         last, frame = self._last_frame
         if len(last) != len(messages) or not all(map(is_, last, messages)):
-            frame = frames.encode_frame(self._head, messages)
+            frame = frames.encode_frame(self._head, self._stamped(messages))
             self._last_frame = (messages, frame)
         if self.transport.send(peer, frame):
             self.counters["frames_sent"] += 1
             return
         for message in messages:
             self.step(e.Undelivered(peer, message))
+
+    def _stamped(self, messages: list[Message]) -> list[Message]:
+        """With the time at which they leave, where that matters."""
+        for message in messages:
+            if type(message) in _TIMED:
+                home = self.core.home
+                sent_ms = int(home.clock.monotonic() * 1000)
+                return [m.Stamp(home.load.transit.life, sent_ms), *messages]
+        return messages
 
     def _learn_tag(self) -> None:
         """The core knows its ring, or has just learned it: frames carry its tag from now on."""

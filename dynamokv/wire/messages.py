@@ -78,6 +78,14 @@ class Refresh(NamedTuple):
     topology: list[Any]
 
 
+class Stamp(NamedTuple):
+    """The sender's own clock when this frame left, in a frame with requests; ``life`` is by chance
+    for each process. Only differences between stamps of one life mean anything."""
+
+    life: int
+    sent_ms: int
+
+
 # --- from clients, and forwarded by members that own no copy --------------------------------------
 
 
@@ -298,6 +306,7 @@ Message: TypeAlias = (
     | ProbeFor
     | ProbeNack
     | Hint
+    | Stamp
     | Identify
     | Identified
 )

@@ -149,6 +149,7 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     (26, probes.ProbeFor, (NUMBER, NODE_ID, *NEWS)),
     (27, probes.ProbeNack, (NUMBER, FLAG, *NEWS)),
     (34, m.Hint, (NUMBER, NUMBER, DURATION, NODE_ID, ROWS, BLOBS)),
+    (38, m.Stamp, (NUMBER, NUMBER)),
     (40, m.Identify, (NUMBER,)),
     (41, m.Identified, (NUMBER, NODE_ID, NUMBER)),
 )

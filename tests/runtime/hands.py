@@ -8,12 +8,13 @@ from typing import Any
 
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
+from dynamokv.protocol.transit import Transit
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.runtime.committer import Committer
 from dynamokv.runtime.executor import Executor, carry_on
 from dynamokv.types import ClusterId, NodeId
 from dynamokv.wire import frame as frames
-from dynamokv.wire.messages import Message
+from dynamokv.wire.messages import Message, Stamp
 
 ME = NodeId(b"me".ljust(16, b"\0"))
 PEER = NodeId(b"a member of ours")
@@ -39,7 +40,12 @@ class Core:
     """Answers events as the test says, and keeps them."""
 
     def __init__(self, topology: Topology | None = TOPOLOGY) -> None:
-        self.home: Any = SimpleNamespace(node_id=ME, topology=topology)
+        self.home: Any = SimpleNamespace(
+            node_id=ME,
+            topology=topology,
+            clock=SimpleNamespace(monotonic=lambda: 100.0),
+            load=SimpleNamespace(transit=Transit()),
+        )
         self.events: list[Event] = []
         self.answer: Answer = lambda event: []
 
@@ -78,10 +84,14 @@ class Wire:
     def remember(self, peer: bytes, route: bytes) -> None:
         self.routes[peer] = route
 
-    def messages(self, peer: bytes) -> list[list[Message]]:
-        """What went to a peer, frame by frame."""
+    def messages(self, peer: bytes, *, stamps: bool = False) -> list[list[Message]]:
+        """What went to a peer, frame by frame; without stamps, unless they are wanted."""
         reader = frames.FrameReader()
-        return [reader.messages(frame) for to, frame in self.sent if to == peer]
+        return [
+            [one for one in reader.messages(frame) if stamps or type(one) is not Stamp]
+            for to, frame in self.sent
+            if to == peer
+        ]
 
 
 class Hands:

@@ -320,3 +320,31 @@ async def test_a_write_releases_its_messages_and_events_in_order() -> None:
         assert hands.wire.messages(PEER) == [[m.Replicated(1), m.Replicated(3)]]
     finally:
         committer.close()
+
+
+def test_a_frame_with_requests_says_when_it_left_and_others_do_not() -> None:
+    hands = Hands()
+    hands.send(PEER, m.Replicated(1))
+    hands.send(PEER, m.Replicated(2), replicate(3))
+    bare, (stamp, *rest) = hands.wire.messages(PEER, stamps=True)
+    assert bare == [m.Replicated(1)]
+    assert type(stamp) is m.Stamp
+    assert rest == [m.Replicated(2), replicate(3)]
+
+
+def test_a_stamp_is_for_the_transit_of_its_sender_and_no_event() -> None:
+    hands = Hands()
+    transit = hands.core.home.load.transit
+    hands.receive(m.Stamp(7, 10_000), replicate(1))
+    hands.receive(m.Stamp(7, 9_000), replicate(2))
+    assert transit.is_over(PEER, 900)
+    assert not transit.is_over(PEER, 2_000)
+    assert hands.received() == [e.Received(PEER, replicate(1)), e.Received(PEER, replicate(2))]
+
+
+def test_a_stamp_does_not_make_a_frame_too_long() -> None:
+    hands = Hands()
+    hands.send(PEER, *[m.Fetch(number, 1, 1000, [], []) for number in range(5000)])
+    lengths = [len(frame) for frame in hands.wire.messages(PEER, stamps=True)]
+    assert max(lengths) == limits.MESSAGES_PER_FRAME_MAX
+    assert sum(lengths) == 5002

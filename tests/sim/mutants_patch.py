@@ -93,11 +93,14 @@ class Mutant:
     Attributes:
         name: what the mutant does.
         rule: what the safeguard keeps true.
+        trial: given a seed, what takes the place of a campaign, for what no history shows; it
+            returns its figures, and what is wrong.
     """
 
     name: str
     rule: str
     edits: tuple[Edit, ...]
+    trial: Callable[[int], tuple[str, list[str]]] | None = None
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -3,7 +3,8 @@
 Knows: campaigns, mutants, processes. Must not know: what any mutant does.
 
 Rules:
-    - Seeds are those of ``make sim``, in order, with nothing turned on for the mutant's sake.
+    - Seeds are those of ``make sim``, in order, with nothing turned on for the mutant's sake. Only
+      what no history shows, because it costs work and nothing else, has a scenario of its own.
     - A finding counts only if the same seed finds nothing in the product as it is.
     - A mutant lives in a process that plays one seed at a time, and only while it plays it.
 """
@@ -24,13 +25,14 @@ from dynamokv.testing.campaign.many import quietly
 from dynamokv.testing.campaign.plan import draw
 from dynamokv.testing.campaign.run import play
 from tests.sim.mutants_liveness import LIVENESS
+from tests.sim.mutants_load import LOAD
 from tests.sim.mutants_patch import Mutant
 from tests.sim.mutants_protocol import PROTOCOL
 from tests.sim.mutants_repair import REPAIR
 from tests.sim.mutants_replacement import REPLACEMENT
 from tests.sim.mutants_storage import STORAGE
 
-KINDS: Final = (PROTOCOL, LIVENESS, REPAIR, REPLACEMENT, STORAGE)
+KINDS: Final = (PROTOCOL, LIVENESS, REPAIR, REPLACEMENT, STORAGE, LOAD)
 MUTANTS: Final[dict[str, Mutant]] = {mutant.name: mutant for kind in KINDS for mutant in kind}
 
 AHEAD: Final = 4
@@ -63,6 +65,11 @@ class Hunted:
 def try_seed(name: str, seed: int) -> tuple[str, str, bool]:
     """Play a seed without a safeguard: which rule is found to be broken, and how; and whether it is
     so with the safeguard, too."""
+    trial = MUTANTS[name].trial
+    if trial is not None:
+        with MUTANTS[name].applied():
+            wrong = "; ".join(trial(seed)[1])
+        return ("strain", wrong, bool(trial(seed)[1])) if wrong else ("", "", False)
     with MUTANTS[name].applied():
         findings = play(draw(seed)).findings
     if not findings:

@@ -54,6 +54,7 @@ MESSAGES: tuple[Message, ...] = (
     probes.ProbeFor(41, PEERS[1], *NEWS),
     probes.ProbeNack(42, True, *NEWS),
     m.Hint(43, 44, 45, PEERS[0], ROWS, [b"record 1", b"record 2"]),
+    m.Stamp(46, 47),
     m.Identify(60),
     m.Identified(61, PEERS[1], 62),
 )

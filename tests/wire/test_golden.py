@@ -73,6 +73,7 @@ TAGS = [
     (26, "ProbeFor", "id target ids boots counters states lags accusers"),
     (27, "ProbeNack", "id linked ids boots counters states lags accusers"),
     (34, "Hint", "id epoch budget_ms target keys records"),
+    (38, "Stamp", "life sent_ms"),
     (40, "Identify", "id"),
     (41, "Identified", "id node_id epoch"),
 ]

@@ -4,6 +4,8 @@ sockets and a simulated disk.
 Rules:
 
 - What arrives while a process is paused waits, in order, and so do its timers.
+- Nothing takes time, unless the process has a service time: then what arrives while it is busy
+  waits in order, behind its own timers and commits, as frames wait in a socket.
 - Each event ends as a round of the real loop does: writes are on their way, frames leave, the timer
   is set.
 - An exception of the core ends the simulation: there is nothing to be gained from a second event.
@@ -12,6 +14,7 @@ Rules:
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
@@ -59,6 +62,8 @@ class Process:
         committer: None for a client.
         alive: until its life ends.
         paused: it does nothing for now.
+        service_ns: what each thing that it does takes.
+        waiting: what it has to do once it has time, or goes on.
         ready: its core said so.
         replies: answers by ticket. Whoever asks much takes them out.
         on_reply: called with each of them, after it was put there.
@@ -95,7 +100,9 @@ class Process:
         self._tickets = 0
         self._rings_at = 0
         self._rings_for = math.inf
-        self._waiting: list[Action] = []
+        self.service_ns = 0
+        self._busy = False
+        self.waiting: deque[Action] = deque()
 
     def live(self, core: Core, endpoint: Endpoint) -> None:
         """Begin."""
@@ -136,18 +143,22 @@ class Process:
     def do(self, action: Action) -> None:
         """Have this process do something, and end its round; later, if it is paused, and never, if
         it has ended."""
-        if self.paused:
-            self._waiting.append(action)
-        elif self.alive:
+        if self.paused or self._busy:
+            self.waiting.append(action)
+            return
+        if self.alive:
             try:
                 action()
                 self._end_round()
             except Crash:
                 self.world.crashed(self)
+        if self.service_ns and not self._busy:
+            self._busy = True
+            self.world.schedule.after(self.service_ns, self._free)
 
     def later(self, delay_ns: int, action: Action) -> None:
         """Have it do something in a while."""
-        self.world.schedule.after(delay_ns, lambda: self.do(action))
+        self.world.schedule.after(delay_ns, lambda: self._do_soon(action))
 
     def say_goodbye(self) -> None:
         """Write down that this is a clean end, and let go of the store."""
@@ -173,14 +184,14 @@ class Process:
     def resume(self) -> None:
         """It does all that it missed."""
         self.paused = False
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, deque()
         for action in waiting:
             self.do(action)
 
     def end(self) -> None:
         """It does nothing any more."""
         self.alive = False
-        self._waiting.clear()
+        self.waiting.clear()
 
     # --- from the network -------------------------------------------------------------------------
 
@@ -206,11 +217,23 @@ class Process:
             schedule = self.world.schedule
             schedule.after(due_ns - schedule.now_ns, partial(self._ring, due_ns))
 
+    def _do_soon(self, action: Action) -> None:
+        """Before the frames that wait while it is busy."""
+        if self._busy and not self.paused:
+            self.waiting.appendleft(action)
+        else:
+            self.do(action)
+
+    def _free(self) -> None:
+        self._busy = False
+        if self.waiting and not self.paused:
+            self.do(self.waiting.popleft())
+
     def _ring(self, due_ns: int) -> None:
         # An earlier ring has taken the place of a later one.
         if due_ns == self._rings_at and self.alive:
             self._rings_for = math.inf
-            self.do(self._tick)
+            self._do_soon(self._tick)
 
     def _tick(self) -> None:
         # What the timer was set for may have been settled since.

@@ -1,0 +1,124 @@
+"""Mutants of the rules of overload.
+
+They cost work, memory and time, and no history shows that. So each brings a scenario of its own
+(``strain.py``), which takes the place of seeds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dynamokv.protocol.admission import Admission
+from dynamokv.protocol.budget import Budget
+from dynamokv.protocol.credit import Credit
+from dynamokv.protocol.forward import ForwardOp
+from dynamokv.protocol.get import GetOp
+from dynamokv.protocol.pressure import Pressure
+from dynamokv.protocol.transit import Transit
+from tests.sim import strain
+from tests.sim.mutants_patch import Edit, Mutant
+
+LOAD: Final = (
+    Mutant(
+        "bytes under way are not bounded",
+        "requests are let in by count and by bytes",
+        (
+            Edit(
+                Admission.refusal,
+                "if self._held and self.bytes + weight > self._bytes_max:",
+                "if False:",
+            ),
+        ),
+        trial=strain.large_values,
+    ),
+    Mutant(
+        "credit is never taken",
+        "what a linked but silent peer is sent is bounded",
+        (Edit(Credit.take, "account.questions[id] = question", "pass"),),
+        trial=strain.one_is_silent,
+    ),
+    Mutant(
+        "credit never comes back",
+        "an answer gives back the credit of its question",
+        (
+            Edit(
+                Credit.give_back,
+                "question = account.remove(id) if account is not None else None",
+                "question = account.questions.get(id) if account is not None else None",
+            ),
+        ),
+        trial=strain.one_is_silent,
+    ),
+    Mutant(
+        "credit comes back with time",
+        "a silent peer still holds what it was sent",
+        (Edit(Credit.has_room, "return now >= account.next_probe", "return True"),),
+        trial=strain.one_is_silent,
+    ),
+    Mutant(
+        "work goes on past its deadline",
+        "a request that is over when it is read is refused without any work",
+        (Edit(Transit.is_over, "sender.age_ms > budget_ms", "False"),),
+        trial=strain.one_was_held_for_long,
+    ),
+    Mutant(
+        "a queue that stands is no reason to refuse",
+        "a member that does not keep up refuses to coordinate, so that what it took is in time",
+        (Edit(Transit.is_behind, "late_since is not None and", "False and"),),
+        trial=strain.three_times_too_much,
+    ),
+    Mutant(
+        "hedges have no budget",
+        "extra reads are a tenth of the reads",
+        (
+            Edit(
+                GetOp.on_timer,
+                "home.load.hedging.budget.spend(min(missing, len(self.spare)))",
+                "min(missing, len(self.spare))",
+            ),
+        ),
+        trial=strain.everybody_is_slow,
+    ),
+    Mutant(
+        "who owes answers is asked first all the same",
+        "a peer that owes answers for long is asked last",
+        (
+            Edit(
+                GetOp.start,
+                "(home.load.credit.is_behind(owner, late), owner in home.slow)",
+                "owner in home.slow",
+            ),
+        ),
+        trial=strain.one_is_slow,
+    ),
+    Mutant(
+        "retries have no budget",
+        "requests go on from an overloaded owner in one of ten cases",
+        (Edit(ForwardOp.on_reply, "not home.load.retries.spend(1)", "False"),),
+        trial=strain.everybody_is_full,
+    ),
+    Mutant(
+        "a budget is never spent",
+        "extra work is a share of the work",
+        (Edit(Budget.spend, "self.tokens -= granted", "pass"),),
+        trial=strain.everybody_is_full,
+    ),
+    Mutant(
+        "background ignores pressure",
+        "background work yields while the event loop is late",
+        (Edit(Pressure.tick, "if self._is_hindered():", "if False:"),),
+        trial=strain.repair_under_pressure,
+    ),
+    Mutant(
+        "reads repair as fast as they find something",
+        "all background work asks for its bytes",
+        (
+            Edit(
+                GetOp._repair,
+                "if home.load.pressure.take(home.clock.monotonic(), weight_of(repair)):",
+                "if True:",
+            ),
+        ),
+        trial=strain.repair_under_pressure,
+    ),
+)
