@@ -1,4 +1,4 @@
-"""``python -m benchmarks [ring | micro | storage] [--quick] [--check] [--output PATH]``"""
+"""``python -m benchmarks [ring | micro | storage | overload] [--quick] [--check]``"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks import pieces, report, ring, storage_page
+from benchmarks import overload, pieces, report, ring, storage_page
 from benchmarks.cpu import Neighbours
 from benchmarks.figures import Row
 
@@ -22,10 +22,11 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "ring", "micro", "storage"),
+        choices=("all", "ring", "micro", "storage", "overload"),
         default="all",
         help="ring: three members in processes, beside bare sockets; micro: the pure pieces; "
-        "storage: the LSM engine beside RocksDB, which takes long and is not part of all",
+        "storage: the LSM engine beside RocksDB; overload: three times what a ring can do, for a "
+        "minute. These two take long and are not part of all",
     )
     parser.add_argument("--quick", action="store_true", help="see that it works, in seconds")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
@@ -37,6 +38,7 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="ring: without keeping hash trees in step, to see what that costs",
     )
+    parser.add_argument("--short", action="store_true", help="overload: ten seconds of it")
     parser.add_argument("--rows", type=int, help="storage: rows of each store (1,000,000)")
     parser.add_argument(
         "--write-docs", action="store_true", help="storage: put the figures into the documentation"
@@ -44,6 +46,8 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(given)
     if arguments.what != "storage" and (arguments.rows or arguments.write_docs):
         parser.error("--rows and --write-docs are for storage")
+    if arguments.what != "overload" and arguments.short:
+        parser.error("--short is for overload")
     if arguments.what != "ring" and arguments.without_trees:
         parser.error("--without-trees is for ring")
     return arguments
@@ -67,6 +71,10 @@ def main(given: Sequence[str] | None = None) -> int:
         rows += pieces.run(quick=arguments.quick)
     if arguments.what == "storage":
         rows += _storage(arguments)
+    if arguments.what == "overload":
+        phases = overload.SHORT if arguments.short else overload.FULL
+        phases = overload.QUICK if arguments.quick else phases
+        rows += asyncio.run(overload.run(phases, _tell))
     document["others_share"] = others.share()
     print(*report.table(rows), "", *report.reasons(rows), sep="\n")
     print(report.neighbours(document["others_share"]))

@@ -103,6 +103,16 @@ TARGETS: Final[dict[str, Target]] = {
         reason="at an owner, a read at ONE is a function call: no socket, no other thread",
     ),
     **{name: target for size in STORAGE_SIZES for name, target in _storage_targets(size).items()},
+    "overload.after.over_before": Target(
+        at_least=0.95,
+        reason="a ring that had too much to do for a while serves as before once it is over",
+    ),
+    "overload.recovery": Target(at_most=10.0, reason="as above, and so soon"),
+    "overload.memory.growth": Target(
+        at_most=256.0,
+        reason="a memtable or two, requests of 64 MiB, and 32 MiB for each peer are all that may "
+        "come on top",
+    ),
     "storage.memory.lsm.over_bound": Target(
         at_most=1.2, reason="what a store may hold is a setting, and a setting is a promise"
     ),

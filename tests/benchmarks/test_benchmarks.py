@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 
-from benchmarks import cpu, report, ring, storage_figures, storage_page
+from benchmarks import cpu, overload, report, ring, storage_figures, storage_page
 from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES, TARGETS, Figure, Row, Samples, Target
 
@@ -88,9 +88,22 @@ def test_a_quick_run_measures_the_engines_and_fills_the_page(tmp_path: Path) -> 
     assert storage_page.page(storage_page.PAGE.read_text("utf-8"), document, measured)
 
 
+def test_a_quick_run_offers_too_much(tmp_path: Path) -> None:
+    document, _ = ran(tmp_path / "latest.json", "overload")
+    rows = {row["name"]: row["median"] for row in document["rows"]}
+    known = {name for name in overload.FIGURES if cpu.AVAILABLE or ".memory." not in name}
+    assert rows.keys() == known
+    assert min(rows["overload.sustained"], rows["overload.before"]) > 0
+
+
 def test_options_of_storage_are_refused_elsewhere() -> None:
     with pytest.raises(SystemExit):
         main(["ring", "--rows", "5"])
+
+
+def test_options_of_overload_are_refused_elsewhere() -> None:
+    with pytest.raises(SystemExit):
+        main(["ring", "--short"])
 
 
 def test_trees_can_be_left_out_of_a_ring_only() -> None:
