@@ -37,8 +37,8 @@ def stand_ins(home: Home, row: bytes, away: Container[NodeId]) -> dict[NodeId, N
     topology, placement = home.topology, home.placement
     assert topology is not None
     assert placement is not None
-    # One that is being filled may yet lose its place.
-    up = home.up - {topology.change}
+    # One that is being filled may yet lose its place; one that owes too much cannot be asked.
+    up = {node for node in home.up if not home.why_not(node)} - {topology.change}
     preferences = preference_list(int.from_bytes(row[:2]), placement, up)
     return {node: owner for node, _, owner in preferences if owner is not None and owner in away}
 

@@ -30,7 +30,7 @@ from dynamokv.wire.weight import weight_of
 
 log = logging.getLogger("dynamokv.runtime")
 
-_TIMED = frozenset({m.Replicate, m.Fetch, m.PutRequest, m.GetRequest})
+_TIMED = frozenset({m.Replicate, m.Hint, m.Fetch, m.PutRequest, m.GetRequest})
 """Messages with a budget: their frame says when it left (``protocol.transit``)."""
 
 

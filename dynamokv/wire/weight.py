@@ -16,6 +16,7 @@ MESSAGE_BYTES: Final = 64
 
 _LISTS: Final[dict[type[Any], tuple[str, str]]] = {
     m.Replicate: ("keys", "records"),
+    m.Hint: ("keys", "records"),
     m.Fetched: ("records", "records"),
     m.PutRequest: ("names", "values"),
     m.GetRequest: ("names", "names"),

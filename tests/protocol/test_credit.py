@@ -230,3 +230,21 @@ def test_every_way_to_answer_gives_it_back() -> None:
     assert credit.outstanding(lone.peers[0]) == (0, 0)
     lone.step(e.PeerDown(lone.peers[1]))
     assert credit.outstanding(lone.peers[1]) == (0, 0)
+
+
+def test_what_an_owner_without_any_misses_is_kept_by_a_member_that_has_some() -> None:
+    lone = Lone(5, credit_messages=1)
+    lone.step(e.Tick())
+    owners = [owner for owner in lone.home.locate(lone.name(mine=True))[1] if owner != lone.me]
+    others = [peer for peer in lone.peers if peer not in owners]
+    name = lone.name(mine=True)
+    lone.put(names=[name], level=ONE, ticket=1)
+    effects = lone.put(names=[name], ticket=2)
+    hints = sent(m.Hint, effects)
+    assert sorted(hints) == sorted(others)
+    assert {hint.target for hint in hints.values()} == set(owners)
+    assert [lone.home.load.credit.outstanding(peer)[0] for peer in others] == [1, 1]
+    refused = lone.put(names=[name], ticket=3)
+    assert failed(refused) == FailedCode.OVERLOADED, "now nobody is left"
+    lone.receive(others[0], m.Replicated(next(iter(hints.values())).id))
+    assert lone.home.load.credit.outstanding(others[0]) == (0, 0)

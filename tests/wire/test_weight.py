@@ -15,6 +15,7 @@ KEYS, VALUES = [b"k" * 10, b"k" * 20], [b"v" * 1000, b""]
     ("message", "lists"),
     [
         (m.Replicate(1, 1, 1, KEYS, VALUES), 1030),
+        (m.Hint(1, 1, 1, b"n" * 16, KEYS, VALUES), 1030),
         (m.Fetched(1, VALUES), 1000),
         (m.PutRequest(1, 1, 1, 1, True, False, 0, KEYS, VALUES, []), 1030),
         (m.GetRequest(1, 1, 1, 1, False, KEYS), 30),
