@@ -218,6 +218,18 @@ RETURNED_PEER_SECONDS: Final = 600.0
 """For so long after a peer came back, reads also ask it, beyond their quorum, so that reading
 repairs it."""
 
+FORWARD_LATE_SECONDS: Final = 0.25
+"""After so long without an answer, an owner that a request was passed on to is avoided by others,
+and a read is asked of the next one too. Far above what a coordinator needs that hedges its own
+reads after 30 ms."""
+
+SLOW_MISSES_SECONDS: Final = 1.0
+"""A peer that was slow for longer may have run out of credit, and missed what was not sent then."""
+
+FORWARD_LOST_SECONDS: Final = 10.0
+"""So long after its deadline an answer counts as lost, and its owner is tried again: as long as a
+host is expected to hold its GIL at most."""
+
 # --- transport ------------------------------------------------------------------------------------
 
 DRAIN_FRAMES_MAX: Final = 256

@@ -119,6 +119,17 @@ class Credit:
             return False
         return next(iter(account.fetches.values())) < since
 
+    def is_silent(self, peer: bytes, now: float) -> bool:
+        """Whether it should have answered what it was passed on, and may still do so: after a while
+        the answer was lost, more likely, and only another question tells."""
+        account = self._accounts.get(peer)
+        for question in account.questions.values() if account is not None else ():
+            if question.asked + limits.FORWARD_LATE_SECONDS >= now:
+                return False  # and those after it were asked later
+            if now < question.deadline + limits.FORWARD_LOST_SECONDS:
+                return True
+        return False
+
     def outstanding(self, peer: bytes) -> tuple[int, int]:
         """Messages and bytes."""
         account = self._accounts.get(peer)

@@ -2,7 +2,10 @@
 copy of the key, or whose disk refuses writes.
 
 Rules:
-    - Owners that are slow are tried last.
+    - Owners that are slow, or owe this process an answer for long, are tried last. A client knows
+      no verdicts, so this is how it finds its way round a member that is held up.
+    - A read that is late is asked of the next owner as well: the first one would have hedged it by
+      now, so it is that one which does not answer.
     - One hop: the owner coordinates, and its answer goes back as it is.
     - A read that got no answer is asked again, of the next owner. A write is passed on again only
       when it certainly was not applied: it never left, or it was refused before any work. Otherwise
@@ -50,7 +53,7 @@ class ForwardOp:
         self.replied = self.done = False
         self.epoch = 0
         self.starts = 0
-        self.target: NodeId | None = None
+        self.asked: list[NodeId] = []
         self.untried: list[NodeId] = []
         self.failures: list[str] = []
         self.refusal: Failed | None = None
@@ -66,8 +69,16 @@ class ForwardOp:
             return self._end(FailedCode.USAGE, "the names of one request must have the same owners")
         if self.starts > limits.RESTARTS_MAX:
             return self._end(FailedCode.UNAVAILABLE, "the topology kept changing")
+        now, credit = home.clock.monotonic(), home.load.credit
         turn = self.id % len(owners)
-        self.untried = sorted([*owners[turn:], *owners[:turn]], key=home.slow.__contains__)
+        self.untried = sorted(
+            [*owners[turn:], *owners[:turn]],
+            key=lambda owner: (credit.is_silent(owner, now), owner in home.slow),
+        )
+        self.asked = []
+        if type(self.request) is not PutRequest:
+            self.turn = now + limits.FORWARD_LATE_SECONDS
+            home.load.hedging.budget.earn()
         self.failures = [f"{owner.hex()[:8]} (down)" for owner in owners if not home.is_up(owner)]
         if home.node_id in owners:
             self.failures.append(f"{home.node_id.hex()[:8]} (its disk refuses writes)")
@@ -76,13 +87,13 @@ class ForwardOp:
     def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
         """The owner's answer. One that is overloaded, or cannot reach the others (it may have been
         frozen until now), did nothing, so another may do it."""
-        if peer != self.target:
+        if peer not in self.asked:
             return []
         if type(message) is Failed and message.code in _NOTHING_DONE:
             self.refusal = message
             if message.code == FailedCode.OVERLOADED and not home.load.retries.spend(1):
                 self.untried.clear()
-            return self._try_another(home, message.detail)
+            return self._try_another(home, peer, message.detail)
         if not isinstance(message, (PutDone, GetDone, Failed, StatusReply)):
             return self.on_failure(home, peer, "answered another question", untouched=False)
         self.done = True
@@ -90,23 +101,29 @@ class ForwardOp:
 
     def on_failure(self, home: Home, peer: bytes, reason: str, *, untouched: bool) -> list[Effect]:
         """The owner will not answer."""
-        if peer != self.target:
+        if peer not in self.asked:
             return []
         if not untouched and type(self.request) is PutRequest:
             self.failures.append(f"{peer.hex()[:8]} ({reason})")
             return self._end(FailedCode.INDETERMINATE, "the coordinator was lost while it worked")
-        return self._try_another(home, reason)
+        return self._try_another(home, peer, reason)
 
     def on_timer(self, home: Home, now: float) -> list[Effect]:
-        """At the deadline, give up."""
-        assert self.target is not None
-        self.failures.append(f"{self.target.hex()[:8]} (no answer in time)")
+        """Early: a read that is late is asked of the next owner as well, as far as the budget for
+        hedges goes. At the deadline: give up."""
+        if now < self.deadline:
+            self.turn = now + limits.FORWARD_LATE_SECONDS
+            if not self.untried or not home.load.hedging.budget.spend(1):
+                return []
+            home.counters["hedged_forwards"] += 1
+            return self._next(home)
+        self.failures += [f"{owner.hex()[:8]} (no answer in time)" for owner in self.asked]
         write = type(self.request) is PutRequest
         return self._end(FailedCode.INDETERMINATE if write else FailedCode.READ_FAILED, "")
 
     def waits_for(self, peer: bytes) -> bool:
         """Whether this owner has the request."""
-        return peer == self.target
+        return peer in self.asked
 
     def _candidates(self, home: Home) -> tuple[NodeId, ...]:
         """Who may serve it: the owners of its names, or, to be asked for its status, any member."""
@@ -115,9 +132,9 @@ class ForwardOp:
             return tuple(member.node_id for member in home.topology.members)
         return home.locate_all(self.request.names)[1] or ()
 
-    def _try_another(self, home: Home, reason: str) -> list[Effect]:
-        assert self.target is not None
-        self.failures.append(f"{self.target.hex()[:8]} ({reason})")
+    def _try_another(self, home: Home, peer: bytes, reason: str) -> list[Effect]:
+        self.asked.remove(NodeId(peer))
+        self.failures.append(f"{peer.hex()[:8]} ({reason})")
         return self._next(home)
 
     def _next(self, home: Home) -> list[Effect]:
@@ -129,10 +146,12 @@ class ForwardOp:
                 self.failures.append(f"{owner.hex()[:8]} ({why_not})")
                 self.short_of_credit = True
             else:
-                self.target = owner
+                self.asked.append(owner)
                 budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
                 request = self.request._replace(id=self.id, epoch=home.epoch, budget_ms=budget_ms)
                 return [Send(owner, request)]
+        if self.asked:
+            return []
         if self.refusal is not None:
             self.done = True
             return [answer(self.origin, self.refusal._replace(id=self.origin.id))]

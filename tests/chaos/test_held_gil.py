@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import dynamokv
 from tests import waiting
+from tests.chaos.member import Load
 from tests.chaos.ring import Member, Ring
 
 HELD_SECONDS = 10
@@ -50,3 +52,23 @@ def test_it_is_routed_around_and_soon_as_good_as_before(tmp_path: Path) -> None:
         assert held.ask("metrics")["counters"]["peers_slow"] == 0, "it was late itself"
         assert [ring_of(member) for member in ring.members] == before
         ring.assert_nothing_lost()
+
+
+def test_a_client_finds_its_way_round_it(tmp_path: Path) -> None:
+    """It knows no verdicts: what it asked and got no answer to is what it goes by."""
+    acked: dict[str, str] = {}
+    with Ring(tmp_path) as ring, dynamokv.connect(ring.seeds) as client:
+        client.put("key", "before")
+        held = ring.members[2]
+        holding = held.send("hold_gil", HELD_SECONDS)
+        reads = Load(client, "r?", 2, True, acked.__setitem__)
+        waiting.until(lambda: reads.calls > 300, "reads go on", NOTICED_SECONDS)
+        writes = Load(client, "w", 2, False, acked.__setitem__)
+        waiting.until(lambda: len(acked) > 100, "writes go on", NOTICED_SECONDS)
+        assert holding[0].empty(), "it was held all the time"
+        found = reads.stop()
+        assert not found["errors"], found
+        assert found["longest"] < CALL_SECONDS_MAX, found
+        held.answer(holding)
+        writes.stop()
+        waiting.until(ring.linked, "everybody is up for everybody", RETURN_SECONDS)

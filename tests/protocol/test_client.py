@@ -196,8 +196,8 @@ def test_while_some_cannot_be_reached_one_of_the_others_is_asked() -> None:
 def test_the_next_tick_is_due_for_the_requests_as_well() -> None:
     asking = Asking()
     assert asking.client.next_deadline() == UPKEEP_SECONDS
-    asking.step(e.Request(1, get_request(budget_ms=300)))
-    assert asking.client.next_deadline() == 0.3
+    asking.step(e.Request(1, get_request(budget_ms=200)))
+    assert asking.client.next_deadline() == 0.2
 
 
 # --- requests -------------------------------------------------------------------------------------

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dynamokv.limits import CREDIT_PROBE_SECONDS, MiB
+from dynamokv.limits import (
+    CREDIT_PROBE_SECONDS,
+    FORWARD_LATE_SECONDS,
+    FORWARD_LOST_SECONDS,
+    MiB,
+)
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.credit import NO_CREDIT, Credit, Question
 from dynamokv.types import Consistency
@@ -114,6 +119,23 @@ def test_who_owes_a_read_for_long_is_behind() -> None:
     assert (credit.is_behind(PEER, 1.0), credit.is_behind(PEER, 1.1)) == (False, True)
     credit.give_back(PEER, 2, 3.0)
     assert not credit.is_behind(PEER, 1.1)
+
+
+def test_who_owes_anything_for_long_is_silent_until_the_answer_is_lost() -> None:
+    credit = Credit(9, MiB)
+    late = FORWARD_LATE_SECONDS
+    assert not credit.is_silent(PEER, 5.0)
+    asked = question(1.0)
+    credit.take(PEER, 1, asked)
+    assert not credit.is_silent(PEER, 1.0 + late)
+    assert credit.is_silent(PEER, 1.1 + late)
+    lost = asked.deadline + FORWARD_LOST_SECONDS
+    assert not credit.is_silent(PEER, lost)
+    credit.take(PEER, 2, question(lost))
+    assert not credit.is_silent(PEER, lost + late), "it gets another chance"
+    assert credit.is_silent(PEER, lost + 2 * late)
+    credit.give_back(PEER, 2, lost + 1.0)
+    assert not credit.is_silent(PEER, lost + 2 * late)
 
 
 # --- requests -------------------------------------------------------------------------------------

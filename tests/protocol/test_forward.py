@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dynamokv.limits import RESTARTS_MAX
+from dynamokv.limits import FORWARD_LATE_SECONDS, RESTARTS_MAX
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Origin
 from dynamokv.protocol.forward import Forwarded, ForwardOp
@@ -241,6 +241,53 @@ def test_a_read_at_its_deadline_failed() -> None:
     effects = table.expire(lone.home.clock.monotonic() + 5.0)
     assert failed(effects) == FailedCode.READ_FAILED
     assert reply(effects).failed == [f"{target.hex()[:8]} (no answer in time)"]
+
+
+def test_a_read_that_is_late_is_asked_of_the_next_owner_as_well() -> None:
+    """Whoever asks first answers first: a member that is held up costs a moment, not the read."""
+    lone = Lone(5)
+    table, effects = operation(lone, get_request(lone.name(mine=False)))
+    ((held, request),) = sent(m.GetRequest, effects).items()
+    lone.wait(FORWARD_LATE_SECONDS)
+    ((other, again),) = sent(m.GetRequest, table.expire(lone.home.clock.monotonic())).items()
+    assert (other != held, again.id, lone.home.counters["hedged_forwards"]) == (
+        True, request.id, 1,
+    )  # fmt: skip
+    # Whoever refuses is replaced, and at last the first one is waited for.
+    ((third, _),) = sent(
+        m.GetRequest, table.fail(request.id, other, "connection lost", untouched=False)
+    ).items()
+    assert table.fail(request.id, other, "connection lost", untouched=False) == [], "once"
+    assert table.reply(request.id, other, m.GetDone(request.id, 1, 2, [], [b""], [])) == []
+    lone.wait(FORWARD_LATE_SECONDS)
+    assert table.expire(lone.home.clock.monotonic()) == [], "all were asked"
+    assert table.fail(request.id, third, "connection lost", untouched=False) == []
+    done = m.GetDone(request.id, 1, 2, [held], [b""], [])
+    assert type(reply(table.reply(request.id, held, done))) is m.GetDone
+
+
+def test_hedges_of_what_is_passed_on_have_a_budget() -> None:
+    lone = Lone(5)
+    lone.home.load.hedging.budget.tokens = 0.0
+    table, _ = operation(lone, get_request(lone.name(mine=False)))
+    lone.wait(FORWARD_LATE_SECONDS)
+    assert table.expire(lone.home.clock.monotonic()) == []
+
+
+def test_who_owes_an_answer_for_long_is_passed_nothing_more() -> None:
+    passing = Passing()
+    passing.lone.wait(2 * FORWARD_LATE_SECONDS)
+    for ticket in range(2, 8):
+        effects = passing.lone.put(names=passing.request.names, ticket=ticket)
+        assert passing.target not in sent(m.PutRequest, effects)
+    done = m.PutDone(passing.id, 1, 2, [passing.target], False, [], [b"token"], [])
+    passing.lone.receive(passing.target, done)
+    targets = set()
+    for ticket in range(8, 11):
+        targets |= set(
+            sent(m.PutRequest, passing.lone.put(names=passing.request.names, ticket=ticket))
+        )
+    assert passing.target in targets
 
 
 def test_any_member_may_tell_its_status() -> None:
