@@ -125,7 +125,7 @@ class Lifecycle:
             return [e.Report("storage", "ERROR", "the disk refused the identity row")]
         self.home.hybrid.raise_ceiling(event.ceiling)
         self.home.writable = True
-        self._identified = True
+        self._identified = self.reach.speaks = True
         if self.seeker is not None:
             return self.seeker.tick(self.home, self.home.clock.monotonic())
         return self._become_ready()

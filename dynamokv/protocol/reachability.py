@@ -10,10 +10,10 @@ Rules:
     - Only a member that serves probes. Whoever asks is answered, by a newcomer too.
     - A request that is under way when a verdict changes goes on: it may yet be answered. One whose
       link breaks has failed.
-    - Who is up again may have missed something: ``on_return`` is the one place where that is made
-      good.
-    - The clock goes on from the boot time of a life, so that no later life of this store starts
-      before that, whatever the wall clock says by then.
+    - Who is up again may have missed something, and so may who was slow, since what is sent to a
+      peer that does not answer has a bound: ``on_return`` is the one place where that is made good.
+    - The clock goes on from the boot time of a life, so that every later life of this store starts
+      after that, whatever the wall clock says by then.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 
+from dynamokv import limits
 from dynamokv.causality.hlc import time_at, wall_ms_of
 from dynamokv.protocol.effects import Effect, Report, Send
 from dynamokv.protocol.home import Home
@@ -58,13 +59,16 @@ class Reachability:
     """What one member knows of its ways to the others; it keeps the sets of ``home`` current.
 
     Attributes:
-        on_return: what to do about a member that is up, and was not.
+        speaks: this life is written down, so that no later one begins where it did.
+        on_return: what to do about a member that is up, and was not, or that was slow for long.
     """
 
     def __init__(self, home: Home) -> None:
         self.home = home
         self.liveness = Liveness(home.node_id, next_boot(home), home.rng, counters=home.counters)
         self.on_return: list[Callable[[NodeId], list[Effect]]] = []
+        self.speaks = False
+        self._slow_since: dict[NodeId, float] = {}
 
     def adopt(self, topology: Topology) -> None:
         """These are the members from now on."""
@@ -92,6 +96,8 @@ class Reachability:
 
     def on_message(self, peer: bytes, message: LivenessMessage) -> list[Effect]:
         """Another member probes, or answers."""
+        if not self.speaks:
+            return []
         now = self.home.clock.monotonic()
         return self._route(self.liveness.on_message(NodeId(peer), message, now))
 
@@ -136,25 +142,32 @@ class Reachability:
 
     def _place(self, peer: NodeId) -> list[Effect]:
         """Put a member into the sets that it belongs to."""
-        home = self.home
+        home, now = self.home, self.home.clock.monotonic()
         verdict = standing(home, peer).verdict
-        was_up = peer in home.up
-        (home.slow.add if verdict is Verdict.SLOW else home.slow.discard)(peer)
+        slow_since = now
+        if verdict is Verdict.SLOW:
+            home.slow.add(peer)
+            self._slow_since.setdefault(peer, now)
+        else:
+            home.slow.discard(peer)
+            slow_since = self._slow_since.pop(peer, now)
         if verdict is Verdict.DOWN:
             home.up.discard(peer)
             return []
-        if was_up:
+        if peer not in home.up:
+            home.up.add(peer)
+            if peer in home.seen_up:
+                home.returned[peer] = now
+            home.seen_up.add(peer)
+        elif now - slow_since < limits.SLOW_MISSES_SECONDS:
             return []
-        home.up.add(peer)
-        if peer in home.seen_up:
-            home.returned[peer] = home.clock.monotonic()
-        home.seen_up.add(peer)
         return [effect for hook in self.on_return for effect in hook(peer)]
 
 
 def next_boot(home: Home) -> Incarnation:
-    """The boot time of the life that begins. Its clock starts at the ceiling of the one before."""
+    """The boot time of the life that begins. Its clock starts at the ceiling of the one before, or,
+    after a clean stop, at its last time, which may be just before its own boot time."""
     hybrid = home.hybrid
-    boot_ms = min(BOOT_MS_MAX, max(home.clock.wall_ms(), wall_ms_of(hybrid.last) + 1))
+    boot_ms = min(BOOT_MS_MAX, max(home.clock.wall_ms(), wall_ms_of(hybrid.last) + 2))
     hybrid.last = max(hybrid.last, time_at(boot_ms) - 1)
     return Incarnation(boot_ms, 0)

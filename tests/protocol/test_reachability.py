@@ -12,7 +12,7 @@ from dynamokv.testing.simulation.clocks import START_MS
 from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import messages as m
 from dynamokv.wire.probes import BOOT_MS_MAX, Probe, ProbeAck, ProbeFor, State
-from tests.protocol.lone import Lone, of, sent
+from tests.protocol.lone import Bench, Lone, of, sent
 from tests.ring import rings
 
 DEFAULT = LivenessSettings()
@@ -102,6 +102,20 @@ def test_only_who_serves_probes_but_everybody_answers() -> None:
     assert (answer.peer, type(answer.message)) == (peer, ProbeAck)
 
 
+def test_a_life_says_nothing_before_it_is_written_down() -> None:
+    """Otherwise the next one, which knows nothing of it, would begin at the same moment."""
+    topology = rings.ring(3, partitions=8)
+    starting = Bench(rings.member(0).node_id, topology, address=rings.member(0).address)
+    peer = topology.members[1].node_id
+    starting.step(e.PeerUp(peer))
+    starting.receive(peer, Probe(7, False, *columns([word(peer)])))
+    assert starting.probes == []
+    starting.durable()
+    starting.receive(peer, Probe(8, False, *columns([word(peer)])))
+    answers = [probe.message for probe in starting.probes if type(probe.message) is ProbeAck]
+    assert [answer.id for answer in answers] == [8]
+
+
 def test_who_has_another_address_is_not_ready_and_heard_without_a_link_is_not_up() -> None:
     lone = Lone(up=[0])
     ack(lone, lone.peers[0])
@@ -161,6 +175,26 @@ def test_whoever_comes_up_is_told_to_those_who_make_good_what_it_missed() -> Non
     assert lone.home.returned == {peer: lone.home.clock.monotonic()}
     ack(lone, peer)
     assert seen == [peer], "once"
+
+
+def test_whoever_was_slow_for_long_is_told_of_as_well_but_needs_no_further_reads() -> None:
+    lone = answering()
+    late, _ = lone.peers
+    seen: list[NodeId] = []
+
+    def made_good(peer: NodeId) -> list[Effect]:
+        seen.append(peer)
+        return []
+
+    lone.node.reach.on_return.append(made_good)
+    for at, (seconds, told) in enumerate(((0.9, []), (1.1, [late]))):
+        for pause, state in ((seconds, State.SLOW), (0.0, State.ALIVE)):
+            own = word(late, state)._replace(counter=2 * at + 2 - (state == State.SLOW))
+            lone.receive(late, Probe(1, False, *columns([own])))
+            assert lone.home.slow == ({late} if state == State.SLOW else set())
+            lone.wait(pause)
+        assert seen == told
+    assert lone.home.returned == {}
 
 
 def test_who_was_declared_down_and_answers_after_all_has_returned() -> None:
@@ -248,7 +282,7 @@ def test_a_life_starts_after_everything_that_the_one_before_can_have_used() -> N
 def test_a_clock_that_was_set_back_or_ends() -> None:
     home = Lone().home
     home.hybrid = HybridClock(last=time_at(START_MS + 5000), drift_max_ms=1)
-    assert next_boot(home).boot_ms == START_MS + 5001
-    assert next_boot(home).boot_ms >= START_MS + 5001
+    assert next_boot(home).boot_ms == START_MS + 5002
+    assert next_boot(home).boot_ms == START_MS + 5003
     home.hybrid = HybridClock(last=time_at(BOOT_MS_MAX), drift_max_ms=1)
     assert next_boot(home).boot_ms == BOOT_MS_MAX

@@ -8,6 +8,7 @@ from dynamokv.protocol.get import GetOp
 from dynamokv.protocol.liveness import Liveness
 from dynamokv.protocol.liveness_beliefs import Beliefs
 from dynamokv.protocol.put import PutOp
+from dynamokv.protocol.reachability import next_boot
 from tests.sim.mutants_patch import Edit, Mutant
 
 LIVENESS: Final = (
@@ -63,5 +64,16 @@ LIVENESS: Final = (
         "who is accused is not told",
         "the accused hears of it from everybody, so that it can object",
         (Edit(Beliefs.attached, "if receiver is not None and receiver.disputed:", "if False:"),),
+    ),
+    Mutant(
+        "a life forgets when the one before began",
+        "the boot time of a life is later than that of every earlier one of its store",
+        (
+            Edit(
+                next_boot,
+                "max(home.clock.wall_ms(), wall_ms_of(hybrid.last) + 2)",
+                "home.clock.wall_ms()",
+            ),
+        ),
     ),
 )

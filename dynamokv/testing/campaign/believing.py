@@ -4,7 +4,7 @@ Knows: news, verdicts, sets of ``home``. Must not know: how a verdict comes to b
 
 Rules:
     - Of two pieces of news of a member, everybody keeps the newer one, and nobody's own claim to be
-      alive is ever older than an earlier one of the same life.
+      alive is ever older than an earlier one, of the lives before on the same store either.
     - Once all is healed, everybody sends requests to everybody, and says of nobody that it does not
       answer.
 """
@@ -12,49 +12,59 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
 
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.protocol.liveness import Liveness
 from dynamokv.protocol.liveness_beliefs import Peer
-from dynamokv.protocol.liveness_gossip import Incarnation, News
+from dynamokv.protocol.liveness_gossip import NEVER, Incarnation, News
 from dynamokv.protocol.node import Node
 from dynamokv.protocol.reachability import standing
 from dynamokv.testing.simulation.process import Process
+from dynamokv.types import NodeId
 from dynamokv.wire.probes import PROBES, State
 
 VERDICTS = ("peers_slow", "peers_down")
 """Counters of verdicts against somebody."""
 
-Rank: TypeAlias = tuple[int, int, int]
-
 
 class Believing:
-    """A watcher of every step; ``report`` hears of news that went back."""
+    """A watcher of every step; ``report`` hears of news that went back. Not ``durable``: a store
+    may be that of an earlier time, or run twice."""
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], *, durable: bool) -> None:
         self._report = report
+        self._durable = durable
+        self._claims: dict[NodeId, Incarnation] = {}
         self._news: dict[Peer, News] = {}
         self._own: dict[Liveness, Incarnation] = {}
 
     def watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
         """One step."""
+        if event is None and isinstance(process.core, Node):
+            self._begins(process, process.core.reach.liveness.beliefs.own)
         if not isinstance(event, e.Received) or not isinstance(event.message, PROBES):
             return
         core = process.core
         assert isinstance(core, Node), "clients take no part"
+        if not core.reach.speaks:
+            return  # nobody hears of a life that is not written down
         liveness = core.reach.liveness
         own = liveness.beliefs.own.incarnation
         if own < self._own.get(liveness, own):
             self._report(f"{process.name} takes back its claim to be alive")
-        self._own[liveness] = own
+        self._own[liveness] = self._claims[process.home.node_id] = own
         for peer in liveness.beliefs.peers.values():
             news = peer.news
             if news is not self._news.get(peer):
                 if news.rank < self._news.get(peer, news).rank:
                     self._report(f"{process.name} takes older news for newer: {news}")
                 self._news[peer] = news
+
+    def _begins(self, process: Process, own: News) -> None:
+        before = self._claims.get(own.id, NEVER)
+        if self._durable and own.incarnation <= before:
+            self._report(f"{process.name} begins as of {own.incarnation}, and was {before} before")
 
 
 def doubts(members: list[Process]) -> list[str]:

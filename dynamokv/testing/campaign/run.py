@@ -103,7 +103,8 @@ class _Run:
         plan = world.plan
         repeats = any(kind.repeats for kind in plan.kinds)
         history.checkers = all_checkers(history.report, durable=plan.durable, repeats=repeats)
-        believing = Believing(lambda text: self._report(Rule.LIVENESS, text))
+        lossy = any(kind.lossy for kind in plan.kinds)
+        believing = Believing(lambda text: self._report(Rule.LIVENESS, text), durable=not lossy)
         members = MembersAgree(
             history.report, durable=plan.durable, history=history, resumed_ns=world.resumed_ns
         )
