@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dynamokv.protocol import put
+from dynamokv.protocol import home
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.testing.campaign.plan import Plan
 from dynamokv.testing.campaign.run import Watcher, play, replay
@@ -24,7 +24,7 @@ def texts(plan: Plan, watcher: Watcher | None = None) -> str:
 def test_a_ring_that_needs_all_to_write_cannot_do_without_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(put, "replicas_needed", lambda level, count: count)
+    monkeypatch.setattr(home, "replicas_needed", lambda level, count: count)
     assert "a calm write at QUORUM by" in texts(PLAN)
     # Where the quorum is all, nobody has to be missed.
     assert "calm" not in texts(replace(PLAN, n=2))
