@@ -78,6 +78,7 @@ class PutOp:
         self.sloppy = request.sloppy and request.level != Consistency.ALL
         self.stand_ins: dict[NodeId, NodeId] = {}
         self.hinted: list[bytes] = []
+        self.owed: set[NodeId] = set()
 
     def start(self, home: Home) -> list[Effect]:
         """Write here and tell the other owners."""
@@ -175,11 +176,13 @@ class PutOp:
         """The rows that say who misses this write."""
         rows: list[Row] = []
         for owner in away:
-            if owner in self.hinted:
+            if owner in self.owed:
                 continue
+            self.owed.add(owner)
             owed = home.hints.owe(owner, self.keys, self.records)
-            if owed:
-                rows += owed
+            rows += owed
+            if owed and self.starts == 1:
+                # It is as durable as the record. One that is written later may not be in time.
                 self.hinted.append(owner)
         return rows
 

@@ -79,6 +79,7 @@ class KeyHistory:
         excused: made before some replica was lost for ever: they stay if a quorum has them.
         everywhere: what a read of any one replica has to know, in the ring of ``settled_epoch``.
         handed: contexts that some user was given, as they are.
+        promised: writes that a receipt names a member for, which will be given them.
     """
 
     def __init__(self) -> None:
@@ -92,6 +93,7 @@ class KeyHistory:
         self.everywhere = 0
         self.settled_epoch = 0
         self.handed: dict[bytes, None] = {}
+        self.promised: dict[NodeId, int] = {}
         self._lines: dict[Actor, _Line] = {}
         self._given: dict[bytes, int] = {}
 
@@ -268,6 +270,9 @@ class Checker:
     def on_read(self, read: Read, history: KeyHistory, seen: Seen, done: GetDone) -> None:
         """A user got an answer."""
 
+    def handed_over(self, key: bytes, history: KeyHistory, copies: dict[NodeId, bytes]) -> None:
+        """All replicas of a row, by their ids, when nobody keeps anything for anybody any more."""
+
     def at_the_end(self, key: bytes, history: KeyHistory, copies: list[bytes | None]) -> None:
         """All replicas of a row, when everything has healed and was repaired."""
 
@@ -364,6 +369,8 @@ class History:
             history.give(token, minted.saw | minted.bit)
             known = history.known_by(token) | minted.bit
             history.acknowledged |= minted.bit
+            for target in map(NodeId, done.hinted):
+                history.promised[target] = history.promised.get(target, 0) | minted.bit
         told = Acknowledged(asked, history, minted, known, done, copies, owners)
         for checker in self.checkers:
             checker.on_acknowledged(told)
@@ -393,6 +400,11 @@ class History:
         history.give(token_of(record, bytes(SEAL_BYTES)), seen.known)
         for checker in self.checkers:
             checker.on_read(read, history, seen, done)
+
+    def handed_over(self, key: bytes, copies: dict[NodeId, bytes]) -> None:
+        """All replicas of a row, when all hints are gone."""
+        for checker in self.checkers:
+            checker.handed_over(key, self.of(key), copies)
 
     def at_the_end(self, key: bytes, copies: list[bytes | None]) -> None:
         """All replicas of a row, when everything has healed and was repaired."""

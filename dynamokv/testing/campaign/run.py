@@ -29,7 +29,7 @@ from dynamokv.testing.campaign.checkers import all_checkers
 from dynamokv.testing.campaign.checkers.membership import MembersAgree
 from dynamokv.testing.campaign.faults_clock import WRONG_MS_MAX
 from dynamokv.testing.campaign.findings import Finding, Rule
-from dynamokv.testing.campaign.looking import Noted, held
+from dynamokv.testing.campaign.looking import Noted, held, stored
 from dynamokv.testing.campaign.plan import Plan
 from dynamokv.testing.campaign.rare import Rare
 from dynamokv.testing.campaign.trees import wrong_trees
@@ -195,6 +195,10 @@ class _Run:
         undelivered = calm.everything_is_handed_over()
         if undelivered:
             self._report(Rule.HINTS, undelivered)
+        for name in world.workload.touched:
+            row, owners = world.owners_of(name)
+            copies = {owner.home.node_id: stored(owner, row) or b"" for owner in owners}
+            self.history.handed_over(row, copies)
         self._read_everything()
         world.cluster.run(REPAIR_SECONDS)
         for name in world.workload.touched:

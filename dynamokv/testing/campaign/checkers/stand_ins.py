@@ -1,14 +1,15 @@
-"""A receipt tells who stood in: only where that was allowed and needed, and each for one owner.
+"""A receipt tells who stood in: only where that was allowed and needed, and each for one owner. In
+the end, whoever it names as hinted has what it missed, before anybody has read it.
 
-Knows: receipts, and the owners of a row in the ring of the receipt. That everybody gets what was
-kept for it is looked at when all is healed (``calm.py``).
+Knows: receipts, the owners of a row in the ring of the receipt, and what they hold when all hints
+are gone. That they do go is looked at by ``calm.py``.
 """
 
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import Acknowledged, Checker
-from dynamokv.types import Consistency
+from dynamokv.testing.campaign.history import Acknowledged, Checker, KeyHistory
+from dynamokv.types import Consistency, NodeId
 
 
 class StandInsAreTold(Checker):
@@ -32,6 +33,17 @@ class StandInsAreTold(Checker):
             self._report(told, "is called sloppy, and needs no stand-in")
         elif others > len(away):
             self._report(told, f"counts {others} stand-ins for {len(away)} owners that are away")
+
+    def handed_over(self, key: bytes, history: KeyHistory, copies: dict[NodeId, bytes]) -> None:
+        """Nobody keeps anything for anybody any more; ``copies``: what the owners of a row hold, by
+        their ids."""
+        if not self.durable:
+            return
+        for target, promised in history.promised.items():
+            missed = promised & ~history.seen(copies.get(target)).known
+            if target in copies and missed:
+                text = f"{target.hex()[:8]} was never given {history.labels(missed)}"
+                self.report(Rule.HINTS, key, text)
 
     def _report(self, told: Acknowledged, text: str) -> None:
         self.report(Rule.HINTS, told.asked.key, f"the receipt for {told.asked.value!r} {text}")
