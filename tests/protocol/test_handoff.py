@@ -112,6 +112,21 @@ def test_one_page_is_under_way_at_a_time() -> None:
     assert holder.kept() == []
 
 
+def test_the_next_page_waits_for_what_background_work_may_move() -> None:
+    holder = Holder(background_bytes_per_second=10_000)
+    holder.keep(limits.HINT_PAGE_ITEMS)
+    holder.hint(*[OLD] * (limits.HINT_PAGE_ITEMS + 1))
+    holder.durable()
+    assert holder.acknowledge(holder.comes_up()) is None
+    now = holder.home.clock.monotonic()
+    assert now < holder.node.next_deadline() <= now + limits.HINT_TICK_SECONDS
+    seconds = 0
+    while (page := holder.page(holder.after(LATER))) is None:
+        seconds += 1
+    assert 1 < seconds < 20
+    assert len(page.keys) == 1
+
+
 def test_one_that_is_there_already_is_sent_its_hints_at_the_next_look() -> None:
     holder = Holder()
     holder.comes_up()
