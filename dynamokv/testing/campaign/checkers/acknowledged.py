@@ -9,7 +9,8 @@ overwritten by one that had seen it is rule (b), which holds for all writes.
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import Acknowledged, Checker, KeyHistory
+from dynamokv.testing.campaign.history import Acknowledged, Checker
+from dynamokv.testing.campaign.key_history import KeyHistory
 
 
 class AcknowledgedStays(Checker):

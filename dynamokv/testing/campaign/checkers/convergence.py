@@ -7,7 +7,8 @@ repair is looked at by the run itself, which counts repairs.
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import Checker, KeyHistory
+from dynamokv.testing.campaign.history import Checker
+from dynamokv.testing.campaign.key_history import KeyHistory
 from dynamokv.wire import record as records
 
 

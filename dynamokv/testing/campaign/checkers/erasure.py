@@ -7,7 +7,8 @@ replace. A context that covers a write says "I have seen it": it must be true, o
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import Checker, KeyHistory, Mint, Read, Seen
+from dynamokv.testing.campaign.history import Checker, Mint, Read
+from dynamokv.testing.campaign.key_history import KeyHistory, Seen
 from dynamokv.wire.messages import GetDone
 
 

@@ -8,7 +8,8 @@ or ALL, ALL after anything, and any level after ALL in a ring that has not chang
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import Acknowledged, Checker, KeyHistory, Read, Seen
+from dynamokv.testing.campaign.history import Acknowledged, Checker, Read
+from dynamokv.testing.campaign.key_history import KeyHistory, Seen
 from dynamokv.types import Consistency
 from dynamokv.wire.messages import GetDone
 

@@ -8,7 +8,8 @@ are gone. That they do go is looked at by ``calm.py``.
 from __future__ import annotations
 
 from dynamokv.testing.campaign.findings import Rule
-from dynamokv.testing.campaign.history import Acknowledged, Checker, KeyHistory
+from dynamokv.testing.campaign.history import Acknowledged, Checker
+from dynamokv.testing.campaign.key_history import KeyHistory
 from dynamokv.types import Consistency, NodeId
 
 
