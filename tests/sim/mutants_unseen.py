@@ -33,5 +33,10 @@ UNSEEN: Final[dict[str, str]] = {
         "a process that goes on after a pause looks at what came in before it looks at its timers, "
         "so every answer is there in time; protocol/test_liveness_answers.py shows the rule"
     ),
+    "a hint goes though it changed": (
+        "a write comes between a page and its acknowledgement only while its coordinator takes the "
+        "target for down and the holder does not, and then the coordinator owes it as well; "
+        "protocol/test_handoff.py shows the rule"
+    ),
 }
 """These break something that plans do not reach, or checkers do not look at."""
