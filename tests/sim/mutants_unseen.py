@@ -29,6 +29,15 @@ REDUNDANT: Final[dict[str, str]] = {
 """Another safeguard stands behind these, as things are now."""
 
 UNSEEN: Final[dict[str, str]] = {
+    "a replacement counts for reads while it is filled": (
+        "takes a write that the lost member and one other had, a third that missed it and got no "
+        "hint, and a read through the third while the replacement waits for that other one; "
+        "issues/test_members_in_memory.py shows what is lost then"
+    ),
+    "a replacement that is away loses its place": (
+        "takes a newcomer that asks for a place for ten seconds while a replacement is away, and "
+        "chaos lasts eight; protocol/test_replacing.py shows the rule"
+    ),
     "who was late itself blames the others": (
         "a process that goes on after a pause looks at what came in before it looks at its timers, "
         "so every answer is there in time; protocol/test_liveness_answers.py shows the rule"

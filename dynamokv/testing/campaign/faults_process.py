@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 FOUND_AGAIN_SHARE: Final = 0.3
 """Of the directories that were wiped."""
 
-HARRIED_SHARE: Final = 0.3
+HARRIED_SHARE: Final = 0.4
 """Of the members that replace another."""
+
+CUT_OFF_SECONDS: Final = 1.0
 
 LOOK_SECONDS: Final = 0.001
 LOOKS_MAX: Final = 5_000
@@ -186,7 +188,8 @@ class WipedDisk(Family):
     Sometimes the old directory is found, and started by mistake.
 
     One at a time, and the next only when the last one is whole: what a quorum has acknowledged
-    stays.
+    stays. Sometimes somebody was cut off just before, and misses what the lost one coordinated; and
+    somebody else ends as soon as the new one reads from there.
     """
 
     name = "wiped disk"
@@ -196,33 +199,58 @@ class WipedDisk(Family):
     def strike(self) -> bool:
         """Wipe one."""
         world = self.world
-        process = world.pick(self.random)
+        process, members = world.pick(self.random), world.members()
         if process is None or not world.all_whole():
             return False
-        machine = process.machine
         # Alone, it would be the ring. And the first seed of a ring that began with one member
         # begins another one, if it finds nobody for a while.
-        first_seed = world.plan.grows and machine is world.machines[0]
-        if len(world.members()) == 1 or first_seed:
+        first_seed = world.plan.grows and process.machine is world.machines[0]
+        if len(members) == 1 or first_seed:
             return False
+        if len(members) > 2 and self.random.random() < HARRIED_SHARE:
+            others = [one for one in members if one is not process]
+            self._harry(process, self.random.choice(others))
+        else:
+            self._wipe(process)
+        return True
+
+    def _wipe(self, process: Process) -> None:
+        world, machine = self.world, process.machine
         world.kill(process)
         old = machine.snapshot()
         machine.wipe()
         world.forget(machine)
         if self.random.random() < FOUND_AGAIN_SHARE:
             world.during_chaos(self._some_seconds(), lambda: self._find(machine, old))
-        if self.random.random() < HARRIED_SHARE:
-            self._harry(machine, LOOKS_MAX)
-        return True
 
-    def _harry(self, machine: Machine, looks: int) -> None:
+    def _harry(self, process: Process, behind: Process) -> None:
+        """Wipe one as soon as somebody who was cut off is back."""
+        world = self.world
+        sides = [behind.address], [one for one in world.addresses() if one != behind.address]
+        world.network.partition(*sides)
+
+        def wipe() -> None:
+            world.network.reunite(*sides)
+            if process.alive and world.all_whole():
+                self._wipe(process)
+                self._take_a_source(process.machine, behind.machine, LOOKS_MAX)
+
+        world.during_chaos(CUT_OFF_SECONDS * self.random.uniform(0.2, 1.0), wipe)
+
+    def _take_a_source(self, machine: Machine, behind: Machine, looks: int) -> None:
         """As soon as its new member is being filled, somebody that it reads from ends."""
         process = self.world.process_on(machine)
         if process is not None and process.home.replacement == process.home.node_id:
-            others = [one for one in self.world.members() if one is not process]
-            self.world.kill(self.random.choice(others))
+            spared = (machine, behind)
+            others = [one for one in self.world.members() if one.machine not in spared]
+            if others:
+                self.world.kill(self.random.choice(others))
         elif looks:
-            self.world.during_chaos(LOOK_SECONDS, lambda: self._harry(machine, looks - 1))
+
+            def again() -> None:
+                self._take_a_source(machine, behind, looks - 1)
+
+            self.world.during_chaos(LOOK_SECONDS, again)
 
     def _find(self, machine: Machine, old: Disk) -> None:
         """Start what was there before, and then again what has taken its place."""
