@@ -86,3 +86,11 @@ def test_whoever_is_hinted_has_it_when_no_hint_is_left() -> None:
         assert story.broken == []
         story.history.handed_over(ROW, {OWNERS[0]: record, OWNERS[2]: b""})
         assert story.broken == broken
+
+
+def test_what_was_noted_on_a_lost_disk_is_given_by_nobody() -> None:
+    story = Story()
+    record = told(story, [NODES[0], STRANGER], [NODES[2]])
+    story.history.lost_a_copy()
+    story.history.handed_over(ROW, {OWNERS[0]: record, OWNERS[2]: b""})
+    assert story.broken == []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Disk = SimulatedDisk | MemoryDisk
 
 
-FOUND_AGAIN_SHARE: Final = 0.3
+FOUND_AGAIN_SHARE: Final = 0.5
 """Of the directories that were wiped."""
 
 HARRIED_SHARE: Final = 0.4

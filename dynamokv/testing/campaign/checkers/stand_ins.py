@@ -41,7 +41,8 @@ class StandInsAreTold(Checker):
         if not self.durable:
             return
         for target, promised in history.promised.items():
-            missed = promised & ~history.seen(copies.get(target)).known
+            # What was noted on a disk that is lost is given by nobody: reads repair it.
+            missed = promised & ~history.excused & ~history.seen(copies.get(target)).known
             if target in copies and missed:
                 text = f"{target.hex()[:8]} was never given {history.labels(missed)}"
                 self.report(Rule.HINTS, key, text)
