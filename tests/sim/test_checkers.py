@@ -77,25 +77,6 @@ def test_an_acknowledged_write_is_lost() -> None:
         assert story.broken == [Rule.ACKNOWLEDGED]
 
 
-def test_what_one_copy_had_may_be_lost_with_it_and_what_a_quorum_had_may_not() -> None:
-    for level, broken in ((Consistency.ONE, []), (Consistency.QUORUM, [Rule.ACKNOWLEDGED])):
-        story = Story()
-        one, two = siblings(story)
-        story.told(b"two", token_of_read(two), level)
-        story.history.lost_a_copy()
-        story.end(one, one)
-        assert story.broken == broken
-
-
-def test_what_is_acknowledged_after_a_copy_was_lost_stays() -> None:
-    story = Story()
-    story.history.lost_a_copy()
-    one, two = siblings(story)
-    story.told(b"two", token_of_read(two), Consistency.ONE)
-    story.end(one, one)
-    assert story.broken == [Rule.ACKNOWLEDGED]
-
-
 def test_a_write_that_nobody_was_told_of_may_be_lost() -> None:
     story = Story()
     one, _ = siblings(story)
