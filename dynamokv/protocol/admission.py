@@ -15,6 +15,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from dynamokv import limits
@@ -36,7 +37,7 @@ class _Held:
 
     __slots__ = ("answers", "began", "reads", "request", "reserved")
 
-    def __init__(self, began: float, request: int, reserved: int, *, reads: bool) -> None:
+    def __init__(self, began: float, request: int, reserved: int, reads: bool) -> None:
         self.began = began
         self.request = request
         self.reserved = reserved
@@ -61,7 +62,7 @@ class Admission:
     def __init__(self, requests_max: int, bytes_max: int) -> None:
         self.requests = 0
         self.bytes = 0
-        self.trailing: dict[int, None] = {}
+        self.trailing: OrderedDict[int, None] = OrderedDict()
         self._requests_max = requests_max
         self._bytes_max = bytes_max
         self._held: dict[int, _Held] = {}
@@ -81,9 +82,9 @@ class Admission:
     def enter(self, id: int, now: float, weight: int, *, reads: bool) -> None:
         """A request is under way."""
         reserved = int(self._typical_answers) if reads else 0
-        self._held[id] = held = _Held(now, weight, reserved, reads=reads)
+        self._held[id] = _Held(now, weight, reserved, reads)
         self.requests += 1
-        self.bytes += held.weight
+        self.bytes += weight + reserved
 
     def grow(self, id: int, weight: int) -> None:
         """An answer of this weight came for it."""

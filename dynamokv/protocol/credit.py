@@ -14,7 +14,8 @@ Rules:
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections import OrderedDict
+from typing import Final, TypeAlias
 
 from dynamokv import limits
 
@@ -22,43 +23,39 @@ NO_CREDIT: Final = "no credit: it has not answered what it was asked"
 """Why a peer was not asked, for errors."""
 
 
-class Question(NamedTuple):
-    """One message that expects an answer."""
-
-    weight: int
-    asked: float
-    deadline: float
-    fetches: bool
+Question: TypeAlias = tuple[int, float, float]
+"""One message that expects an answer: its weight, when it was asked, and its deadline. No named
+tuple, because there is one for each message."""
 
 
 class _Account:
-    """One peer's."""
+    """One peer's. Ordered, because the first entry of a plain dict is found behind the gaps that
+    all removed ones left."""
 
     __slots__ = ("bytes", "fetches", "next_probe", "probe_after", "questions")
 
     def __init__(self) -> None:
         self.bytes = 0
-        self.questions: dict[int, Question] = {}
-        self.fetches: dict[int, float] = {}
+        self.questions: OrderedDict[int, Question] = OrderedDict()
+        self.fetches: OrderedDict[int, float] = OrderedDict()
         self.probe_after = limits.CREDIT_PROBE_SECONDS
         self.next_probe = 0.0
 
-    def remove(self, id: int) -> Question | None:
-        question = self.questions.pop(id, None)
-        if question is not None:
-            self.bytes -= question.weight
-            self.fetches.pop(id, None)
-        return question
+    def remove(self, id: int) -> None:
+        self.bytes -= self.questions.pop(id)[0]
+        self.fetches.pop(id, None)
 
 
 class Credit:
     """Of all peers.
 
     Attributes:
+        short: peers that have none left.
         refused: questions that were not sent for want of it.
     """
 
     def __init__(self, messages_max: int, bytes_max: int) -> None:
+        self.short: set[bytes] = set()
         self.refused = 0
         self._messages_max = messages_max
         self._bytes_max = bytes_max
@@ -66,51 +63,55 @@ class Credit:
 
     def has_room(self, peer: bytes, now: float) -> bool:
         """Whether this peer may be asked one question more."""
-        account = self._accounts.get(peer)
-        if account is None:
-            return True
-        if account.bytes < self._bytes_max and len(account.questions) < self._messages_max:
-            return True
-        return now >= account.next_probe
+        return peer not in self.short or now >= self._accounts[peer].next_probe
 
-    def take(self, peer: bytes, id: int, question: Question) -> bool:
+    def take(self, peer: bytes, id: int, question: Question, *, fetches: bool = False) -> bool:
         """Ask it, or say False."""
-        now = question.asked
+        weight, now, _ = question
         account = self._accounts.get(peer)
         if account is None:
             account = self._accounts[peer] = _Account()
-        elif not self.has_room(peer, now):
+        elif peer in self.short and not self.has_room(peer, now):
             self.refused += 1
             return False
-        # One that is asked again is answered twice, and outstanding once.
-        account.remove(id)
+        if id in account.questions:
+            # One that is asked again is answered twice, and outstanding once.
+            account.remove(id)
         account.questions[id] = question
-        account.bytes += question.weight
-        if question.fetches:
+        account.bytes += weight
+        if fetches:
             account.fetches[id] = now
         if account.bytes >= self._bytes_max or len(account.questions) >= self._messages_max:
+            self.short.add(peer)
             account.next_probe = now + account.probe_after
             account.probe_after *= 2
         return True
 
-    def give_back(self, peer: bytes, id: int, now: float) -> Question | None:
-        """It answered, or the question never left. Returns the question, if it was outstanding."""
+    def give_back(self, peer: bytes, id: int, now: float) -> float | None:
+        """It answered, or the question never left. Returns when it was asked, if it was a read."""
         account = self._accounts.get(peer)
-        question = account.remove(id) if account is not None else None
+        question = account.questions.pop(id, None) if account is not None else None
         if account is None or question is None:
             return None
+        weight, asked, _ = question
+        account.bytes -= weight
         account.probe_after = limits.CREDIT_PROBE_SECONDS
         while account.questions:
             first = next(iter(account.questions))
-            oldest = account.questions[first]
-            if oldest.asked >= question.asked or oldest.deadline > now:
+            _, before, deadline = account.questions[first]
+            if before >= asked or deadline > now:
                 break
             account.remove(first)
-        return question
+        if peer in self.short and (
+            account.bytes < self._bytes_max and len(account.questions) < self._messages_max
+        ):
+            self.short.discard(peer)
+        return account.fetches.pop(id, None)
 
     def forget(self, peer: bytes) -> None:
         """The link is gone, and what was on it."""
         self._accounts.pop(peer, None)
+        self.short.discard(peer)
 
     def is_behind(self, peer: bytes, since: float) -> bool:
         """Whether a read that was asked before this moment is not answered yet."""
@@ -123,10 +124,10 @@ class Credit:
         """Whether it should have answered what it was passed on, and may still do so: after a while
         the answer was lost, more likely, and only another question tells."""
         account = self._accounts.get(peer)
-        for question in account.questions.values() if account is not None else ():
-            if question.asked + limits.FORWARD_LATE_SECONDS >= now:
+        for _, asked, deadline in account.questions.values() if account is not None else ():
+            if asked + limits.FORWARD_LATE_SECONDS >= now:
                 return False  # and those after it were asked later
-            if now < question.deadline + limits.FORWARD_LOST_SECONDS:
+            if now < deadline + limits.FORWARD_LOST_SECONDS:
                 return True
         return False
 

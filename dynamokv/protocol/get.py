@@ -88,11 +88,11 @@ class GetOp:
         # Spread reads over the owners, by the request's number rather than by chance.
         turn = self.id % len(spare) if spare else 0
         self.spare = spare[turn:] + spare[:turn]
-        late = now - hedging.delay
-        self.spare.sort(
-            key=lambda owner: (home.load.credit.is_behind(owner, late), owner in home.slow)
-        )
-        effects = self._ask(home, self.tally.needed - len(self.tally.yes))
+        missing, late = tally.needed - len(tally.yes), now - hedging.delay
+        credit = home.load.credit
+        if home.slow or missing > 1 or (missing and credit.is_behind(self.spare[0], late)):
+            self.spare.sort(key=lambda owner: (credit.is_behind(owner, late), owner in home.slow))
+        effects = self._ask(home, missing)
         if home.returned:
             returned = home.recently_returned(now)
             self.spare.sort(key=lambda owner: owner not in returned)

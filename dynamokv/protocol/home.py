@@ -184,7 +184,10 @@ class Home:
         """Why this peer cannot be asked anything now; nothing when it can."""
         if peer not in self.up:
             return DOWN
-        return "" if self.load.credit.has_room(peer, self.clock.monotonic()) else NO_CREDIT
+        credit = self.load.credit
+        if peer not in credit.short or credit.has_room(peer, self.clock.monotonic()):
+            return ""
+        return NO_CREDIT
 
     def recently_returned(self, now: float) -> set[NodeId]:
         """Peers that were away and came back not long ago: they may have missed writes."""

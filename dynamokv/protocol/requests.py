@@ -14,7 +14,7 @@ import heapq
 from typing import Any, Protocol
 
 from dynamokv.protocol.admission import BEHIND
-from dynamokv.protocol.credit import NO_CREDIT, Question
+from dynamokv.protocol.credit import NO_CREDIT
 from dynamokv.protocol.effects import Effect, Origin, Send, answer
 from dynamokv.protocol.home import Home
 from dynamokv.wire import messages as m
@@ -23,6 +23,9 @@ from dynamokv.wire.weight import weight_of
 
 _QUESTIONS = frozenset({m.Replicate, m.Hint, m.Fetch, m.PutRequest, m.GetRequest})
 """Messages that take credit until they are answered."""
+
+_HEAVY = frozenset({m.Fetched, m.GetDone, m.StatusReply})
+"""Answers that weigh something."""
 
 
 class Operation(Protocol):
@@ -93,7 +96,7 @@ class RequestTable:
         refusal = admission.refusal(weight, reads=reads)
         while refusal and admission.can_give_way:
             # What is done already gives way to what is not.
-            self._shed()
+            self._shed(now)
             refusal = admission.refusal(weight, reads=reads)
         if operation.origin.peer and home.load.transit.is_behind(now):
             refusal = BEHIND
@@ -112,38 +115,41 @@ class RequestTable:
         if not operation.origin.peer:
             self.by_ticket[operation.origin.id] = id
         heapq.heappush(self._timers, (min(operation.turn, operation.deadline), id))
-        return self._went_on(operation, effects)
+        return self._went_on(operation, effects, now)
 
     def reply(self, id: int, peer: bytes, message: Message) -> list[Effect]:
         """An answer came in."""
         load, now = self.home.load, self.home.clock.monotonic()
-        question = load.credit.give_back(peer, id, now)
-        if question is not None and question.fetches:
-            load.hedging.answered(now - question.asked)
+        asked = load.credit.give_back(peer, id, now)
+        if asked is not None:
+            load.hedging.answered(now - asked)
         operation = self.operations.get(id)
         if operation is None:
             self.home.counters["late_replies"] += 1
             return []
-        load.admission.grow(id, weight_of(message))
-        return self._went_on(operation, operation.on_reply(self.home, peer, message))
+        if type(message) in _HEAVY:
+            load.admission.grow(id, weight_of(message))
+        return self._went_on(operation, operation.on_reply(self.home, peer, message), now)
 
     def fail(self, id: int, peer: bytes, reason: str, *, untouched: bool) -> list[Effect]:
         """An answer will not come."""
-        self.home.load.credit.give_back(peer, id, self.home.clock.monotonic())
+        now = self.home.clock.monotonic()
+        self.home.load.credit.give_back(peer, id, now)
         operation = self.operations.get(id)
         if operation is None:
             return []
         effects = operation.on_failure(self.home, peer, reason, untouched=untouched)
-        return self._went_on(operation, effects)
+        return self._went_on(operation, effects, now)
 
     def restart(self, id: int, peer: bytes) -> list[Effect]:
         """A peer refused a request for its old topology: begin again, under the one that is here by
         now. A request that did so already is not sent again, which could apply it twice."""
-        self.home.load.credit.give_back(peer, id, self.home.clock.monotonic())
+        now = self.home.clock.monotonic()
+        self.home.load.credit.give_back(peer, id, now)
         operation = self.operations.get(id)
         if operation is None or operation.epoch == self.home.epoch:
             return []
-        return self._went_on(operation, operation.start(self.home))
+        return self._went_on(operation, operation.start(self.home), now)
 
     def peer_down(self, peer: bytes) -> list[Effect]:
         """Nothing that was asked of this peer will be answered."""
@@ -157,7 +163,7 @@ class RequestTable:
         """The application stopped waiting."""
         id = self.by_ticket.get(ticket)
         if id is not None:
-            self._drop(self.operations[id])
+            self._drop(self.operations[id], self.home.clock.monotonic())
         return []
 
     def expire(self, now: float) -> list[Effect]:
@@ -168,7 +174,7 @@ class RequestTable:
             operation = self.operations.get(heapq.heappop(timers)[1])
             if operation is None:
                 continue
-            effects += self._went_on(operation, operation.on_timer(self.home, now))
+            effects += self._went_on(operation, operation.on_timer(self.home, now), now)
             if not operation.done:
                 again = min(operation.turn, operation.deadline)
                 heapq.heappush(timers, (again if again > now else operation.deadline, operation.id))
@@ -181,56 +187,57 @@ class RequestTable:
             heapq.heappop(timers)
         return timers[0][0] if timers else None
 
-    def _went_on(self, operation: Operation, effects: list[Effect]) -> list[Effect]:
+    def _went_on(self, operation: Operation, effects: list[Effect], now: float) -> list[Effect]:
         """A request did something: what it asks takes credit, and its place is given up once it is
         answered."""
-        home = self.home
-        if any(type(effect) is Send for effect in effects):
-            effects = self._charge(operation, effects)
-        admission = home.load.admission
+        if effects:
+            effects = self._charge(operation, effects, now)
         if operation.done:
-            self._drop(operation)
-        elif operation.replied and operation.id not in admission.trailing:
-            began = admission.trail(operation.id)
-            home.load.pressure.answered(home.clock.monotonic() - began)
+            self._drop(operation, now)
+        elif operation.replied and operation.id not in self.home.load.admission.trailing:
+            admission, pressure = self.home.load.admission, self.home.load.pressure
+            pressure.answered(now - admission.trail(operation.id))
             if admission.too_many_trail:
-                self._shed()
+                self._shed(now)
         return effects
 
-    def _charge(self, operation: Operation, effects: list[Effect]) -> list[Effect]:
+    def _charge(self, operation: Operation, effects: list[Effect], now: float) -> list[Effect]:
         """Take the credit for what is asked of peers."""
-        home = self.home
-        charged: list[Effect] = []
+        take, id, weight, last = self.home.load.credit.take, operation.id, 0, None
+        refused: list[Effect] = []
         for effect in effects:
-            message: Any = effect.message if type(effect) is Send else None
-            if type(message) not in _QUESTIONS or message.id != operation.id:
-                charged.append(effect)
+            if type(effect) is not Send:
                 continue
-            assert type(effect) is Send
-            peer = effect.peer
-            question = Question(
-                weight_of(message),
-                home.clock.monotonic(),
-                operation.deadline,
-                type(message) is m.Fetch,
-            )
-            if home.load.credit.take(peer, operation.id, question):
-                charged.append(effect)
-            elif not operation.done:
-                instead = operation.on_failure(home, peer, NO_CREDIT, untouched=True)
-                charged += self._charge(operation, instead)
+            message: Any = effect.message
+            if type(message) not in _QUESTIONS or message.id != id:
+                continue
+            if message is not last:
+                # All owners of a write are sent the very same message.
+                weight, last = weight_of(message), message
+            question = (weight, now, operation.deadline)
+            if not take(effect.peer, id, question, fetches=type(message) is m.Fetch):
+                refused.append(effect)
+        if not refused:
+            return effects
+        charged = [effect for effect in effects if not any(effect is one for one in refused)]
+        for effect in refused:
+            if not operation.done:
+                assert type(effect) is Send
+                peer = effect.peer
+                instead = operation.on_failure(self.home, peer, NO_CREDIT, untouched=True)
+                charged += self._charge(operation, instead, now)
         return charged
 
-    def _shed(self) -> None:
+    def _shed(self, now: float) -> None:
         """Give up the oldest of the reads that are answered."""
         self.home.counters["repairs_shed"] += 1
-        self._drop(self.operations[next(iter(self.home.load.admission.trailing))])
+        self._drop(self.operations[next(iter(self.home.load.admission.trailing))], now)
 
-    def _drop(self, operation: Operation) -> None:
-        home = self.home
+    def _drop(self, operation: Operation, now: float) -> None:
+        load = self.home.load
         del self.operations[operation.id]
-        began = home.load.admission.leave(operation.id)
+        began = load.admission.leave(operation.id)
         if began is not None:
-            home.load.pressure.answered(home.clock.monotonic() - began)
+            load.pressure.answered(now - began)
         if not operation.origin.peer:
             self.by_ticket.pop(operation.origin.id, None)

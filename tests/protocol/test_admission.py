@@ -127,7 +127,7 @@ def test_it_gives_way_when_bytes_are_short() -> None:
     trailing(lone, 2)
     assert no_reply(lone.put(bytes(300_000)))
     assert len(lone.home.load.admission.trailing) == 2
-    assert no_reply(lone.put(bytes(MiB - 300_000 - 300), ticket=2))
+    assert no_reply(lone.put(bytes(MiB - 300_000 - 250), ticket=2))
     assert len(lone.home.load.admission.trailing) == 1, "the oldest is enough"
     assert lone.home.counters["repairs_shed"] == 1
 

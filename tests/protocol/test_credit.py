@@ -11,7 +11,7 @@ from dynamokv.limits import (
     MiB,
 )
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.credit import NO_CREDIT, Credit, Question
+from dynamokv.protocol.credit import NO_CREDIT, Credit
 from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import FailedCode
@@ -22,14 +22,21 @@ ALL, ONE = Consistency.ALL, Consistency.ONE
 MINE = record((ELSE, NOW - 9, b"mine"))
 
 
-def question(
-    at: float, *, weight: int = 100, seconds: float = 1.0, fetches: bool = False
-) -> Question:
-    return Question(weight, at, at + seconds, fetches)
+def ask(
+    credit: Credit,
+    id: int,
+    at: float = 0.0,
+    *,
+    weight: int = 100,
+    seconds: float = 1.0,
+    fetches: bool = False,
+    peer: bytes = PEER,
+) -> bool:
+    return credit.take(peer, id, (weight, at, at + seconds), fetches=fetches)
 
 
 def taken(credit: Credit, *ids: int, at: float = 0.0) -> list[bool]:
-    return [credit.take(PEER, id, question(at)) for id in ids]
+    return [ask(credit, id, at) for id in ids]
 
 
 # --- the account ----------------------------------------------------------------------------------
@@ -38,17 +45,17 @@ def taken(credit: Credit, *ids: int, at: float = 0.0) -> list[bool]:
 def test_messages_are_bounded_for_each_peer() -> None:
     credit = Credit(2, MiB)
     assert taken(credit, 1, 2, 3) == [True, True, False]
-    assert credit.take(OTHER, 4, question(0.0))
+    assert ask(credit, 4, peer=OTHER)
     assert (credit.outstanding(PEER), credit.refused) == ((2, 200), 1)
-    assert credit.give_back(PEER, 1, 0.1) == question(0.0)
+    assert credit.give_back(PEER, 1, 0.1) is None
     assert taken(credit, 5, 6) == [True, False]
 
 
 def test_bytes_are_bounded_but_one_may_go_beyond() -> None:
     credit = Credit(100, 1000)
-    assert credit.take(PEER, 1, question(0.0, weight=999))
-    assert credit.take(PEER, 2, question(0.0, weight=5000))
-    assert not credit.take(PEER, 3, question(0.0, weight=1))
+    assert ask(credit, 1, 0.0, weight=999)
+    assert ask(credit, 2, 0.0, weight=5000)
+    assert not ask(credit, 3, 0.0, weight=1)
     credit.give_back(PEER, 2, 0.0)
     assert credit.outstanding(PEER) == (1, 999)
 
@@ -64,8 +71,9 @@ def test_an_answer_nobody_waits_for_gives_nothing_back() -> None:
     assert credit.give_back(PEER, 1, 0.0) is None
     taken(credit, 1)
     assert credit.give_back(PEER, 2, 0.0) is None
-    assert credit.give_back(PEER, 1, 0.0) is not None
-    assert credit.give_back(PEER, 1, 0.0) is None
+    assert credit.outstanding(PEER) == (1, 100)
+    credit.give_back(PEER, 1, 0.0)
+    credit.give_back(PEER, 1, 0.0)
     assert credit.outstanding(PEER) == (0, 0)
 
 
@@ -73,7 +81,7 @@ def test_time_alone_gives_nothing_back() -> None:
     credit = Credit(2, MiB)
     taken(credit, 1, 2)
     sent_in_an_hour = sum(taken(credit, *range(10, 3610), at=0.0)) + sum(
-        credit.take(PEER, at + 5000, question(float(at))) for at in range(3600)
+        ask(credit, at + 5000, float(at)) for at in range(3600)
     )
     assert 0 < sent_in_an_hour <= 14, "one more now and then, twice as rarely each time"
 
@@ -90,13 +98,13 @@ def test_a_peer_that_lost_all_of_it_is_found_again() -> None:
 
 def test_what_is_not_over_yet_is_not_lost() -> None:
     credit = Credit(9, MiB)
-    credit.take(PEER, 1, question(0.0, seconds=1.0))
-    credit.take(PEER, 2, question(0.1, seconds=9.0))
-    credit.take(PEER, 3, question(0.2, seconds=1.0))
-    credit.take(PEER, 4, question(0.3, seconds=1.0))
+    ask(credit, 1, 0.0, seconds=1.0)
+    ask(credit, 2, 0.1, seconds=9.0)
+    ask(credit, 3, 0.2, seconds=1.0)
+    ask(credit, 4, 0.3, seconds=1.0)
     credit.give_back(PEER, 4, 2.0)
     assert credit.outstanding(PEER) == (2, 200), "the first is over; the second may come"
-    credit.take(PEER, 5, question(2.0))
+    ask(credit, 5, 2.0)
     credit.give_back(PEER, 3, 9.9)
     assert credit.outstanding(PEER) == (1, 100), "what was asked later is not lost"
 
@@ -114,10 +122,10 @@ def test_who_owes_a_read_for_long_is_behind() -> None:
     assert not credit.is_behind(PEER, 5.0)
     taken(credit, 1)
     assert not credit.is_behind(PEER, 5.0), "a write may take its time"
-    credit.take(PEER, 2, question(1.0, fetches=True))
-    credit.take(PEER, 3, question(2.0, fetches=True))
+    ask(credit, 2, 1.0, fetches=True)
+    ask(credit, 3, 2.0, fetches=True)
     assert (credit.is_behind(PEER, 1.0), credit.is_behind(PEER, 1.1)) == (False, True)
-    credit.give_back(PEER, 2, 3.0)
+    assert credit.give_back(PEER, 2, 3.0) == 1.0, "when it was asked"
     assert not credit.is_behind(PEER, 1.1)
 
 
@@ -125,13 +133,12 @@ def test_who_owes_anything_for_long_is_silent_until_the_answer_is_lost() -> None
     credit = Credit(9, MiB)
     late = FORWARD_LATE_SECONDS
     assert not credit.is_silent(PEER, 5.0)
-    asked = question(1.0)
-    credit.take(PEER, 1, asked)
+    ask(credit, 1, 1.0, seconds=1.0)
     assert not credit.is_silent(PEER, 1.0 + late)
     assert credit.is_silent(PEER, 1.1 + late)
-    lost = asked.deadline + FORWARD_LOST_SECONDS
+    lost = 2.0 + FORWARD_LOST_SECONDS
     assert not credit.is_silent(PEER, lost)
-    credit.take(PEER, 2, question(lost))
+    ask(credit, 2, lost)
     assert not credit.is_silent(PEER, lost + late), "it gets another chance"
     assert credit.is_silent(PEER, lost + 2 * late)
     credit.give_back(PEER, 2, lost + 1.0)
@@ -214,7 +221,7 @@ def test_a_request_that_ended_for_want_of_it_hears_no_more_of_it() -> None:
     lone.node.table.operations[operation.id] = operation
     lone.home.load.admission.enter(operation.id, 0.0, 0, reads=True)
     lone.get(name, level=ALL, ticket=2)
-    again = lone.node.table._went_on(operation, effects)
+    again = lone.node.table._went_on(operation, effects, 0.0)
     assert of(e.Send, again) == []
     assert failed(again) == FailedCode.READ_FAILED
 

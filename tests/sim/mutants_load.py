@@ -43,8 +43,8 @@ LOAD: Final = (
         (
             Edit(
                 Credit.give_back,
-                "question = account.remove(id) if account is not None else None",
-                "question = account.questions.get(id) if account is not None else None",
+                "account.questions.pop(id, None) if account is not None else None",
+                "account.questions.get(id) if account is not None else None",
             ),
         ),
         trial=strain.one_is_silent,
@@ -52,7 +52,7 @@ LOAD: Final = (
     Mutant(
         "credit comes back with time",
         "a silent peer still holds what it was sent",
-        (Edit(Credit.has_room, "return now >= account.next_probe", "return True"),),
+        (Edit(Credit.has_room, "now >= self._accounts[peer].next_probe", "True"),),
         trial=strain.one_is_silent,
     ),
     Mutant(
@@ -85,7 +85,7 @@ LOAD: Final = (
         (
             Edit(
                 GetOp.start,
-                "(home.load.credit.is_behind(owner, late), owner in home.slow)",
+                "(credit.is_behind(owner, late), owner in home.slow)",
                 "owner in home.slow",
             ),
         ),
