@@ -277,6 +277,41 @@ TREE_CHECK_SECONDS: Final = 30.0
 """Between two partitions that are compared with the store, which reads all of their rows: a node
 that owns all 512 is through in four hours."""
 
+EXCHANGE_RETRY_SECONDS: Final = 2.0
+"""After so long without an answer, an exchange asks again."""
+
+EXCHANGE_TRIES: Final = 3
+"""How often one question is sent before the exchange is given up."""
+
+EXCHANGE_SETTLE_SECONDS: Final = 0.5
+"""Between two looks at leaves that differ: writes under way have arrived by then."""
+
+EXCHANGE_AGAIN_SECONDS: Final = 2.0
+"""After an exchange that has brought something, or was given up, so long until the same partition
+is compared again."""
+
+EXCHANGE_ROUND_SECONDS: Final = 60.0
+"""In which each partition is compared once with each of its other owners: 27 frames of 40 bytes a
+second, at 512 partitions and three owners."""
+
+EXCHANGE_BEAT_SECONDS: Final = 1.0
+"""Comparisons of one round that are due within it share a frame."""
+
+EXCHANGES_PER_PEER: Final = 8
+"""Exchanges with one peer at a time: most are over with their first answer, so this is a window
+over the round trip."""
+
+EXCHANGES_MAX: Final = 32
+"""Exchanges of one node at a time. Each holds a page of 4,096 keys, 4.5 MB if they are the longest
+there can be."""
+
+EXCHANGE_LISTINGS_MAX: Final = 32
+"""Listings of keys that a node makes for others at a time. Beyond it they are dropped, and asked
+for again."""
+
+EXCHANGE_KEYS: Final = 128
+"""Records that an exchange moves at a time, before they are durable."""
+
 TREES_KEPT_BYTES: Final = 4 * MiB
 """Trees that a clean stop writes down, those of the most rows first: what is not kept is built
 anew, and a stop must not take long."""

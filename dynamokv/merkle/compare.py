@@ -102,6 +102,7 @@ class Exchange:
 
     Attributes:
         next: what it waits for.
+        salt: different in each exchange.
     """
 
     def __init__(
@@ -121,8 +122,8 @@ class Exchange:
         self._start = self._end = EDGE
         self._page: list[Listed] = []
         self._fetched = self._pushed = 0
-        self._salt = new_id()
-        self.next: Next = Ask(CompareRoot(self._salt, epoch, partition, tree.root()))
+        self.salt = new_id()
+        self.next: Next = Ask(CompareRoot(self.salt, epoch, partition, tree.root()))
 
     def on_answer(self, answer: Answer) -> Next:
         """An answer came, perhaps late or twice; only one to the present question counts.
@@ -156,7 +157,7 @@ class Exchange:
         """Rows of the partition, from where they were asked for; ``following`` is the first key not
         among them, or ``EDGE`` when there is none. Rows that it does not take it asks for again."""
         assert isinstance(self.next, Read)
-        seed, salted, digest_of = self._tree.seed, self._tree.seed ^ self._salt, self._digest_of
+        seed, salted, digest_of = self._tree.seed, self._tree.seed ^ self.salt, self._digest_of
         listed = table_of(self._leaves)
         page = self._page
         for key, record in rows:
@@ -205,7 +206,7 @@ class Exchange:
                 self._epoch,
                 self._partition,
                 self._leaves,
-                self._salt,
+                self.salt,
                 self._start,
                 self._end,
                 [row.hash for row in page],

@@ -108,6 +108,16 @@ class PageStored(NamedTuple):
     id: int = 0
 
 
+class ExchangeStored(NamedTuple):
+    """What an exchange has fetched is durable; or, not ``stored``: the disk refused it. ``salt``
+    tells it from others about the same partition."""
+
+    peer: bytes
+    partition: int
+    salt: int
+    stored: bool
+
+
 class HintsRefused(NamedTuple):
     """The disk refused a write with hints in it; the one who asked for it under this id, if anybody
     did, is to be told."""
@@ -143,6 +153,7 @@ Event: TypeAlias = (
     | TopologyStored
     | IdentityStored
     | PageStored
+    | ExchangeStored
     | HintsRefused
     | Tick
     | Stop
@@ -167,6 +178,7 @@ After: TypeAlias = (
     | TopologyStored
     | IdentityStored
     | PageStored
+    | ExchangeStored
     | HintsRefused
     | LastWords
 )

@@ -98,8 +98,11 @@ class Forest:
         plots: of partitions whose tree is known.
         unknown: owned partitions whose tree is not, in the order in which they are built.
         build: the one that is being built, of a partition in either of these.
+        fresh: partitions whose tree has become known since somebody last looked.
         checked_at: when the last partition of a whole round was compared with the store, in the
             clock's monotonic seconds; None before that.
+        compared_at: when all of them were last compared with those of other owners, in a slow
+            round; None before that.
         kept: rows that the last batch of this life has written, or is about to.
     """
 
@@ -108,7 +111,9 @@ class Forest:
         self.plots: dict[int, Plot] = {}
         self.unknown: dict[int, None] = {}
         self.build: Build | None = None
+        self.fresh: list[int] = []
         self.checked_at: float | None = None
+        self.compared_at: float | None = None
         self.kept: list[bytes] = []
         self._reader = reader
         self._in_store: list[bytes] | None = None
@@ -231,6 +236,8 @@ class Forest:
         self.unknown.pop(partition, None)
         before = self.plots.get(partition)
         self.plots[partition] = plot
+        if before is None:
+            self.fresh.append(partition)
         return before
 
     # --- over a stop ------------------------------------------------------------------------------
@@ -273,6 +280,7 @@ class Forest:
                 partition = row_keys.partition_of(key[len(row_keys.TREE_ROWS) :])
                 if plot is not None and partition in owned:
                     self.plots[partition] = plot
+                    self.fresh.append(partition)
         except StorageError:
             # They save time, and nothing else.
             self.plots = {}

@@ -11,11 +11,13 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from dynamokv import limits
+from dynamokv.merkle.messages import Answer, Question
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event, Origin, Send
+from dynamokv.protocol.exchanges import Exchanges
 from dynamokv.protocol.forest_building import Builder
 from dynamokv.protocol.forward import ForwardOp
 from dynamokv.protocol.get import GetOp
@@ -33,6 +35,9 @@ from dynamokv.wire.probes import PROBES
 
 EXPIRED = "its time was over when it was read"
 
+ANSWERED = (m.Replicate, m.Hint, m.Fetch, m.PutRequest, m.GetRequest, *get_args(Question))
+"""Requests whose asker has to hear that they never left."""
+
 _Handler = Callable[[Any], list[Effect]]
 _MessageHandler = Callable[[bytes, Any], list[Effect]]
 
@@ -46,6 +51,8 @@ class Node:
         self.reach = reach = Reachability(home)
         self.life = life = Lifecycle(home, stored_topology, table.new_id, reach)
         self.builder = Builder(home)
+        self.exchanges = exchanges = Exchanges(home, table.new_id)
+        reach.on_return.append(exchanges.on_return)
         self.handoff = handoff = Handoff(home, table.new_id)
         reach.on_return.append(handoff.on_return)
         self.parked: list[tuple[bytes, Any, float]] = []
@@ -62,6 +69,7 @@ class Node:
             e.TopologyStored: life.on_topology_stored,
             e.IdentityStored: life.on_identity_stored,
             e.PageStored: life.newcomer.on_stored,
+            e.ExchangeStored: exchanges.on_stored,
             e.HintsRefused: handoff.on_refused,
             e.Tick: self._on_tick,
             e.Stop: lambda _: [e.Write([], e.LastWords(), e.LastWords())],
@@ -96,6 +104,8 @@ class Node:
             m.WrongCluster: self._on_wrong_cluster,
             m.StatusRequest: lambda peer, message: [e.Describe(peer, message.id)],
             **dict.fromkeys(PROBES, reach.on_message),
+            **dict.fromkeys(get_args(Question), self._serve(exchanges.on_question)),
+            **dict.fromkeys(get_args(Answer), exchanges.on_reply),
         }
 
     @property
@@ -120,7 +130,8 @@ class Node:
 
     def next_deadline(self) -> float:
         """When the next ``Tick`` is due, in the clock's monotonic seconds."""
-        due = min(self._next_upkeep, self.reach.next_deadline(), self.builder.due, self.handoff.due)
+        due = min(self._next_upkeep, self.reach.next_deadline(), self.builder.due)
+        due = min(due, self.exchanges.due, self.handoff.due)
         requests = self.table.next_deadline()
         return due if requests is None else min(due, requests)
 
@@ -128,7 +139,7 @@ class Node:
         now = self.home.clock.monotonic()
         self.home.load.pressure.tick(now, tick.lag)
         effects = self.table.expire(now) + self.reach.tick(now) + self.builder.tick(now)
-        effects += self.handoff.tick(now)
+        effects += self.exchanges.tick(now) + self.handoff.tick(now)
         if now < self._next_upkeep:
             return effects
         self._next_upkeep = now + (limits.UPKEEP_SECONDS if self.ready else limits.SEEK_SECONDS)
@@ -184,11 +195,15 @@ class Node:
         return handler(event.peer, event.message)
 
     def _on_reply(self, peer: bytes, message: Any) -> list[Effect]:
+        if message.id in self.exchanges.asked:
+            return self.exchanges.on_reply(peer, message)
         if message.id in self.handoff.under_way:
             return self.handoff.on_reply(peer, message)
         return self.table.reply(message.id, peer, message)
 
     def _on_refused(self, peer: bytes, message: m.Refused) -> list[Effect]:
+        if message.id in self.exchanges.asked:
+            return self.exchanges.on_reply(peer, message)
         if message.id in self.handoff.under_way:
             return self.handoff.on_refusal(message.id, peer)
         return self.table.fail(message.id, peer, message.detail, untouched=True)
@@ -251,6 +266,7 @@ class Node:
         effects = self.reach.on_link(peer, up=False)
         self.home.scans.pop(peer, None)
         self.life.newcomer.on_peer_lost(peer)
+        self.exchanges.on_peer_down(peer)
         self.handoff.on_peer_lost(peer)
         return effects + self.table.peer_down(peer)
 
@@ -261,7 +277,7 @@ class Node:
         self.home.counters["undelivered"] += 1
         if type(message) is m.Scan:
             self.life.newcomer.on_peer_lost(event.peer)
-        if isinstance(message, (m.Replicate, m.Hint, m.Fetch, m.PutRequest, m.GetRequest)):
+        if isinstance(message, ANSWERED):
             refused = m.Refused(message.id, m.RefusedReason.NOT_READY, "unreachable")
             return self._on_refused(event.peer, refused)
         return []

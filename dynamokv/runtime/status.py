@@ -20,6 +20,8 @@ WATCHED = (
     "read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "wrong_cluster",
     "peers_slow", "peers_down", "tree_mismatches", "members_replaced",
     "hints_delivered", "hints_dropped", "hints_refused",
+    "trees_compared", "exchanges", "exchanges_given_up",
+    "repaired_by_exchange_fetched", "repaired_by_exchange_pushed",
 )  # fmt: skip
 """Counters that operators watch: there from the start, not only when they have counted."""
 
@@ -71,15 +73,17 @@ def _member(home: Home, topology: Topology, member: Member) -> dict[str, Any]:
 
 def trees(home: Home) -> dict[str, Any]:
     """What this process knows of its partitions: how many trees there are, how many are still to
-    be built, and for how many seconds all were last compared with the store."""
-    forest = home.forest
-    checked = forest.checked_at
+    be built, and how many seconds ago a round through all of them ended, of those that compare them
+    with the store and with other owners."""
+    forest, now = home.forest, home.clock.monotonic()
+    checked, compared = forest.checked_at, forest.compared_at
     return {
         "known": len(forest.plots),
         "unknown": len(forest.unknown),
         "rows": sum(plot.rows for plot in forest.plots.values()),
         "passing": sum(plot.passing for plot in forest.plots.values()),
-        "checked_ago": None if checked is None else home.clock.monotonic() - checked,
+        "checked_ago": None if checked is None else now - checked,
+        "compared_ago": None if compared is None else now - compared,
     }
 
 

@@ -17,6 +17,14 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias
 
+from dynamokv.merkle.messages import (
+    Branches,
+    Compared,
+    CompareKeys,
+    CompareLeaves,
+    CompareRoot,
+    Differing,
+)
 from dynamokv.wire.probes import Probe, ProbeAck, ProbeFor, ProbeNack
 
 # --- between owners -------------------------------------------------------------------------------
@@ -305,6 +313,12 @@ Message: TypeAlias = (
     | ProbeAck
     | ProbeFor
     | ProbeNack
+    | CompareRoot
+    | Branches
+    | CompareLeaves
+    | Differing
+    | CompareKeys
+    | Compared
     | Hint
     | Stamp
     | Identify

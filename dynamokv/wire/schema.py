@@ -14,6 +14,8 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from dynamokv import limits
+from dynamokv.merkle import messages as trees
+from dynamokv.merkle.tree import BRANCH_BYTES, FAN_OUT, LEAVES, SUM_BYTES
 from dynamokv.types import NODE_ID_BYTES, Consistency
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
@@ -116,6 +118,12 @@ NEWS = (
 RECORD = Kind(list)
 """A topology: ``ring.topology`` checks it."""
 
+SUM = Kind(bytes, lambda value: len(value) == SUM_BYTES)
+BRANCH = Kind(bytes, lambda value: len(value) == BRANCH_BYTES)
+LEAF_SUMS = Kind(bytes, lambda value: len(value) % BRANCH_BYTES == 0)
+LEAVES_OF = Kind(list, _numbers_to(LEAVES - 1))
+BRANCHES_OF = Kind(list, _numbers_to(FAN_OUT - 1))
+
 _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     (1, m.Replicate, (NUMBER, NUMBER, DURATION, ROWS, BLOBS)),
     (2, m.Replicated, (NUMBER,)),
@@ -148,6 +156,16 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     (25, probes.ProbeAck, (NUMBER, *NEWS)),
     (26, probes.ProbeFor, (NUMBER, NODE_ID, *NEWS)),
     (27, probes.ProbeNack, (NUMBER, FLAG, *NEWS)),
+    (28, trees.CompareRoot, (NUMBER, NUMBER, NUMBER, SUM)),
+    (29, trees.Branches, (NUMBER, BRANCH)),
+    (30, trees.CompareLeaves, (NUMBER, NUMBER, NUMBER, BRANCHES_OF, LEAF_SUMS)),
+    (31, trees.Differing, (NUMBER, LEAVES_OF)),
+    (
+        32,
+        trees.CompareKeys,
+        (NUMBER, NUMBER, NUMBER, LEAVES_OF, NUMBER, CURSOR, CURSOR, NUMBERS, NUMBERS),
+    ),
+    (33, trees.Compared, (NUMBER, CURSOR, ROWS, NUMBERS)),
     (34, m.Hint, (NUMBER, NUMBER, DURATION, NODE_ID, ROWS, BLOBS)),
     (38, m.Stamp, (NUMBER, NUMBER)),
     (40, m.Identify, (NUMBER,)),
@@ -168,6 +186,7 @@ _PARALLEL: dict[type[Any], tuple[str, ...]] = {
     probes.ProbeAck: _NEWS,
     probes.ProbeFor: _NEWS,
     probes.ProbeNack: _NEWS,
+    trees.CompareKeys: ("hashes", "digests"),
     m.Hint: ("keys", "records"),
 }
 """Lists of one message that must have the same length as the first; those in ``_MAY_BE_EMPTY`` may

@@ -8,11 +8,15 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import Any, Final
 
+from dynamokv.merkle.messages import Compared, CompareKeys
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import Message
 
 MESSAGE_BYTES: Final = 64
 """What a message weighs beside its lists, roughly."""
+
+HASH_BYTES: Final = 9
+"""Of a number that uses all of its 64 bits."""
 
 _LISTS: Final[dict[type[Any], tuple[str, str]]] = {
     m.Replicate: ("keys", "records"),
@@ -23,6 +27,7 @@ _LISTS: Final[dict[type[Any], tuple[str, str]]] = {
     m.GetDone: ("records", "seals"),
     m.Scanned: ("keys", "records"),
     m.Fetch: ("keys", "keys"),
+    Compared: ("keys", "keys"),
     m.Hint: ("keys", "records"),
 }
 """The lists of bytes of a message; those of one list alone name it twice."""
@@ -38,6 +43,8 @@ _GETTERS: Final = {cls: _getter(cls, names) for cls, names in _LISTS.items()}
 
 def weight_of(message: Message) -> int:
     """Its bytes, roughly."""
+    if type(message) is CompareKeys:
+        return MESSAGE_BYTES + HASH_BYTES * 2 * len(message.hashes)
     found = _GETTERS.get(type(message))
     if found is None:
         return MESSAGE_BYTES

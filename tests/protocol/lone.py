@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from dynamokv.causality.hlc import HybridClock, time_at
 from dynamokv.causality.versions import Context, Dot, KeyState, Version
 from dynamokv.limits import CLOCK_DRIFT_MAX_MS
+from dynamokv.merkle.messages import Question
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.protocol.home import Home, Settings
@@ -255,6 +256,12 @@ def reply(effects: Iterable[Effect]) -> Any:
     """The one answer for the application."""
     (effect,) = of(e.Reply, effects)
     return effect.message
+
+
+def beside_comparing(effects: Iterable[Effect]) -> list[Effect]:
+    """Without the questions of anti-entropy, which a tick may always ask."""
+    kinds = get_args(Question)
+    return [x for x in effects if not (type(x) is e.Send and isinstance(x.message, kinds))]
 
 
 def no_reply(effects: Iterable[Effect]) -> bool:

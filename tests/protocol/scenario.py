@@ -7,7 +7,8 @@ A file in ``tests/scenarios`` is a list of blocks, with an empty line between th
     what came of it
 
 Commands: ``ring COUNT``, ``member NAME``, ``client NAME SEED...``, ``restart NAME``, ``copy NAME``,
-``stop``, ``crash``, ``hold``, ``release``, ``fail``, ``mend NAME``, ``cut NAME NAME``, ``heal``,
+``stop``, ``crash``, ``hold``, ``release``, ``fail``, ``mend NAME``, ``busy NAME...``,
+``cut NAME NAME``, ``heal``,
 ``put NAME KEY=VALUE``, ``get NAME KEY``, ``context NAME CALLED``, ``inject NAME KEY=VALUE``,
 ``run MILLISECONDS``, ``quietly MILLISECONDS``, ``show KEY``, ``members``. Words like ``level=1`` at
 the end are options.
@@ -99,6 +100,12 @@ class _Processes:
 
     def do_crash(self, name: str) -> None:
         self.cluster.power_cut(self.processes[name])
+
+    def do_busy(self, *names: str) -> None:
+        """Requests keep these members from doing any background work."""
+        for name in names:
+            home = self.processes[name].home
+            home.load.pressure.spend(home.clock.monotonic(), 1 << 40)
 
     def _start(self, machine: Machine, **settings: Any) -> None:
         self.processes[machine.name] = self.cluster.start(machine, **settings)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from dynamokv.merkle import compare
+from dynamokv.protocol.exchange import Talk
+from dynamokv.protocol.exchanges import Exchanges
 from dynamokv.protocol.forest import Forest
 from dynamokv.protocol.node import Node
 from dynamokv.runtime.commit_queue import CommitQueue
@@ -74,4 +77,65 @@ TREES: Final = (
     ),
 )
 
-REPAIR: Final = TREES
+EXCHANGES: Final = (
+    Mutant(
+        "no comparison when an owner is up again",
+        "who was away may have missed something, and so may those who were away from it",
+        (Edit(Exchanges.on_return, "if peer in self._others(partition):", "if False:"),),
+    ),
+    Mutant(
+        "no comparison at all but in rounds",
+        "a start, a return, a new ring and a repair are followed by a comparison",
+        (
+            Edit(Exchanges.on_return, "if peer in self._others(partition):", "if False:"),
+            Edit(Exchanges.want, "self._want(peer, partition)", "pass"),
+            Edit(Exchanges._settle, "self._want(peer, partition)", "pass"),
+            Edit(Exchanges._beat, "if peer in self.home.up:", "if False:"),
+        ),
+    ),
+    Mutant(
+        "what differs is found and not pushed",
+        "at the end both sides hold what either had",
+        (Edit(Talk._to_push, "for key in self._push:", "for key in ():"),),
+    ),
+    Mutant(
+        "what differs is found and not fetched",
+        "at the end both sides hold what either had",
+        (
+            Edit(
+                Talk._go_on,
+                "self._fetch, self._push, self._equal = list(fetch), list(push), set()",
+                "self._fetch, self._push, self._equal = [], list(push), set()",
+            ),
+        ),
+    ),
+    Mutant(
+        "what is fetched replaces what is held",
+        "repair joins, as every other way does",
+        (
+            Edit(
+                Talk._on_fetched,
+                "joined = home.merge(key, record) if record else None",
+                "joined = record or None",
+            ),
+        ),
+    ),
+    Mutant(
+        "all that was fetched is thought to be equal",
+        "what the peer holds less of is pushed to it",
+        (
+            Edit(
+                Talk._on_fetched,
+                "if record and (joined or home.held(key)) == record:",
+                "if record:",
+            ),
+        ),
+    ),
+    Mutant(
+        "roots are all the same",
+        "a difference of any record shows in the root",
+        (Edit(compare.answer, "if question.root == tree.root():", "if True:"),),
+    ),
+)
+
+REPAIR: Final = (*TREES, *EXCHANGES)

@@ -7,6 +7,7 @@ from struct import Struct
 from typing import Any
 
 from dynamokv.causality.versions import Dot, KeyState, Version
+from dynamokv.merkle import messages as trees
 from dynamokv.types import Actor
 from dynamokv.wire import codec, frame, probes
 from dynamokv.wire import messages as m
@@ -53,6 +54,12 @@ MESSAGES: tuple[Message, ...] = (
     probes.ProbeAck(40, *NEWS),
     probes.ProbeFor(41, PEERS[1], *NEWS),
     probes.ProbeNack(42, True, *NEWS),
+    trees.CompareRoot(43, 44, 45, bytes(range(16))),
+    trees.Branches(46, bytes(range(256)) * 2),
+    trees.CompareLeaves(47, 48, 49, [0, 31], bytes(range(256)) * 4),
+    trees.Differing(50, [0, 1023]),
+    trees.CompareKeys(51, 52, 53, [7, 8], 54, b"", ROWS[1], [U64 - 1, 0], [55, 56]),
+    trees.Compared(57, ROWS[1], ROWS[:1], [0, 1]),
     m.Hint(43, 44, 45, PEERS[0], ROWS, [b"record 1", b"record 2"]),
     m.Stamp(46, 47),
     m.Identify(60),
@@ -71,6 +78,10 @@ MODEST: tuple[Message, ...] = (
     m.Failed(0, 0, 0, 0, [], ""),
     m.Scan(0, 0, b""),
     m.Scanned(0, [], [], b""),
+    trees.CompareLeaves(0, 0, 0, [], b""),
+    trees.Differing(0, []),
+    trees.CompareKeys(0, 0, 0, [], 0, b"", b"", [], []),
+    trees.Compared(0, b"", [], []),
 )
 """Empty where a message may be."""
 

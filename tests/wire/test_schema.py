@@ -165,6 +165,9 @@ AT_THE_LIMIT: list[tuple[str, dict[str, Any]]] = [
     ("PutDone", {"replicas": [ID] * 9, "hinted": [ID]}),
     ("Probe", news_of(limits.MEMBERS_MAX)),
     ("ProbeAck", {"lags": [limits.DURATION_MS_MAX, 0]}),
+    ("CompareLeaves", {"branches": [31], "sums": bytes(32 * 512)}),
+    ("CompareKeys", {"leaves": [1023], "start": LONG_ROW, "end": LONG_ROW}),
+    ("Compared", {"end": LONG_ROW, "keys": [LONG_ROW], "missing": [U64 - 1]}),
 ]
 
 BEYOND: list[tuple[str, dict[str, Any]]] = [
@@ -223,6 +226,17 @@ BEYOND: list[tuple[str, dict[str, Any]]] = [
     ("Probe", {"lags": [0, limits.DURATION_MS_MAX + 1]}),
     ("Probe", {"accusers": [ID, b""]}),
     ("ProbeFor", {"target": ID[:15]}),
+    ("CompareRoot", {"root": bytes(15)}),
+    ("CompareRoot", {"root": bytes(17)}),
+    ("Branches", {"sums": bytes(511)}),
+    ("CompareLeaves", {"branches": [32]}),
+    ("CompareLeaves", {"sums": bytes(511)}),
+    ("Differing", {"leaves": [1024]}),
+    ("CompareKeys", {"leaves": [1024]}),
+    ("CompareKeys", {"start": LONG_ROW + b"x"}),
+    ("CompareKeys", {"end": LONG_ROW + b"x"}),
+    ("Compared", {"keys": [b"\xff\xff\x00identity"]}),
+    ("Compared", {"keys": [ROWS[0], ROWS[0]]}),
     ("Hint", {"target": ID[:15]}),
     ("Hint", {"keys": [ROWS[0], ROWS[0]]}),
     ("Hint", {"keys": [ROWS[0], b"\xff\xfe" + ID + ROWS[0]]}),
@@ -249,6 +263,8 @@ PARALLEL: list[tuple[str, dict[str, Any], bool]] = [
     ("Scanned", {"records": []}, False),
     ("Scanned", {"records": [b"1"] * 3}, False),
     ("Scanned", {"keys": []}, False),
+    ("CompareKeys", {"digests": [1]}, False),
+    ("CompareKeys", {"hashes": []}, False),
     *((name, {column: []}, False) for name in PROBES for column in COLUMNS),
     *(
         (name, {column: [ID] if column == "accusers" else [1]}, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dynamokv.merkle import messages as trees
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import Message
 from dynamokv.wire.weight import MESSAGE_BYTES, weight_of
@@ -23,6 +24,8 @@ KEYS, VALUES = [b"k" * 10, b"k" * 20], [b"v" * 1000, b""]
         (m.Scanned(1, KEYS, VALUES, b""), 1030),
         (m.Fetch(1, 1, 1, KEYS, [1, 2]), 30),
         (m.Replicated(1), 0),
+        (trees.Compared(1, b"", KEYS, []), 30),
+        (trees.CompareKeys(1, 1, 1, [], 1, b"", b"", [1, 2], [3, 4]), 36),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from dynamokv.causality.versions import Context, Version
+from dynamokv.merkle.messages import Answer, Question
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.ring.topology import Topology
@@ -61,8 +62,8 @@ class Trace:
     def watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
         """A step."""
         self._know(process)
-        effects = [effect for effect in effects if not _is_probe(effect)]
-        if not effects and (isinstance(event, (e.Tick, e.IdentityStored)) or _is_probe(event)):
+        effects = [effect for effect in effects if not _is_chatter(effect)]
+        if not effects and (isinstance(event, (e.Tick, e.IdentityStored)) or _is_chatter(event)):
             return
         self.lines.append(
             f"{self._now_ns() / MILLISECOND:.1f} ms  {process.name}  {self._event(event)}"
@@ -160,7 +161,12 @@ class Trace:
             case e.Undelivered(peer, message):
                 return f"cannot reach {self.name(peer)}: {self.message(message)}"
             case (
-                e.Written() | e.WriteFailed() | e.TopologyStored() | e.PageStored() | e.LastWords()
+                e.Written()
+                | e.WriteFailed()
+                | e.TopologyStored()
+                | e.PageStored()
+                | e.ExchangeStored()
+                | e.LastWords()
             ):
                 return self._after(event)
             case e.IdentityStored(ceiling):
@@ -180,6 +186,9 @@ class Trace:
                 return f"has stored {self.topology(topology)}" if topology else "could not store it"
             case e.PageStored(peer, _):
                 return f"has stored a page of {self.name(peer)}"
+            case e.ExchangeStored(peer, partition, _, stored):
+                done = "has" if stored else "could not keep"
+                return f"{done} what {self.name(peer)} had more of partition {partition}"
             case e.LastWords():
                 return "says its last words"
             case _:
@@ -264,11 +273,11 @@ class Trace:
             yield "sloppy" if message.sloppy else ""
 
 
-def _is_probe(item: Event | Effect | None) -> bool:
-    """Members probe each other all the time; what comes of it is reported."""
+def _is_chatter(item: Event | Effect | None) -> bool:
+    """Members probe each other and compare their trees all the time; what comes of it is shown."""
     match item:
         case e.Send(_, message) | e.Received(_, message) | e.Undelivered(_, message):
-            return isinstance(message, PROBES)
+            return isinstance(message, (*PROBES, *get_args(Question), *get_args(Answer)))
         case _:
             return False
 

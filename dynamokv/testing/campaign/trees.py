@@ -25,6 +25,21 @@ def rebuilt(engine: StorageEngine, seed: int, partition: int) -> Plot:
     return plot
 
 
+def differing_owners(members: list[Process]) -> Iterator[str]:
+    """Partitions whose owners do not hold the same, or do not know what they hold."""
+    for partition in range(max(len(member.home.owners) for member in members)):
+        roots = {
+            member.name: member.home.forest.root(partition)
+            for member in members
+            if member.home.node_id in member.home.owners[partition]
+        }
+        if len(set(roots.values())) > 1 or None in roots.values():
+            shown = ", ".join(
+                f"{name} {root.hex()[:8] if root else 'unknown'}" for name, root in roots.items()
+            )
+            yield f"owners of partition {partition} differ: {shown}"
+
+
 def wrong_trees(process: Process) -> Iterator[str]:
     """Partitions of which this member's forest says something else than its store."""
     forest = process.home.forest

@@ -25,6 +25,7 @@ _KINDS = {
             type(None),
             *(e.Request, e.Forget, e.Received, e.PeerUp, e.PeerDown, e.Undelivered, e.Written),
             *(e.WriteFailed, e.TopologyStored, e.IdentityStored, e.PageStored, e.Tick, e.Stop),
+            *(e.LastWords, e.ExchangeStored),
             e.LastWords,
             e.HintsRefused,
         ]

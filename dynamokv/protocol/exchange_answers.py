@@ -1,0 +1,90 @@
+"""The side of an exchange that is asked: it answers from its trees at once, and lists keys in
+bounded pieces.
+
+Knows: questions, trees, rows. Rules:
+    - Nothing is remembered between questions; a lost answer is asked for again.
+    - A partition whose tree is not known is not compared: its owner will ask when it is.
+    - Only members are answered.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from dynamokv import limits
+from dynamokv.errors import StorageError
+from dynamokv.merkle.compare import Listing, answer
+from dynamokv.merkle.messages import CompareKeys, Question
+from dynamokv.protocol.effects import Effect, Send
+from dynamokv.protocol.exchange import Reading
+from dynamokv.protocol.home import Home
+from dynamokv.types import NodeId
+from dynamokv.wire import record as records
+from dynamokv.wire.messages import Refused, RefusedReason
+
+
+class _Job(NamedTuple):
+    """A listing that is being made."""
+
+    listing: Listing
+    reading: Reading
+
+
+class Answers:
+    """Of one node.
+
+    Attributes:
+        due: when ``step`` has something to do.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.due = math.inf
+        self._jobs: dict[tuple[bytes, int], _Job] = {}
+
+    def on_question(self, peer: bytes, question: Question) -> list[Effect]:
+        """Another owner compares a partition with this one."""
+        home = self.home
+        assert home.topology is not None
+        tree = home.forest.tree(question.partition)
+        if tree is None or home.topology.member(NodeId(peer)) is None:
+            return _refuse(peer, question.id, RefusedReason.NOT_READY, "no tree of it here")
+        try:
+            if not isinstance(question, CompareKeys):
+                return [Send(peer, answer(tree, question))]
+            listing = Listing(question, tree.seed, records.digest)
+        except ValueError:
+            home.counters["poison_questions"] += 1
+            return []
+        if len(self._jobs) < limits.EXCHANGE_LISTINGS_MAX:
+            job = _Job(listing, Reading(home.reader, question.partition))
+            self._jobs.setdefault((peer, question.id), job)
+            self.due = min(self.due, home.clock.monotonic())
+        return []
+
+    def forget(self, peer: bytes) -> None:
+        """It waits for no answer any more."""
+        self._jobs = {at: job for at, job in self._jobs.items() if at[0] != peer}
+
+    def step(self) -> list[Effect]:
+        """Read a piece for the oldest question."""
+        if not self._jobs:
+            self.due = math.inf
+            return []
+        (peer, id), (listing, reading) = at, _ = next(iter(self._jobs.items()))
+        try:
+            found = listing.on_rows(*reading.piece(listing.start, limits.TREE_STEP_ROWS))
+        except StorageError as error:
+            self.home.counters["damaged_reads"] += 1
+            del self._jobs[at]
+            text = str(error)[: limits.TEXT_BYTES_MAX]
+            return _refuse(peer, id, RefusedReason.STORAGE, text)
+        if found is None:
+            return []
+        del self._jobs[at]
+        return [Send(peer, found)]
+
+
+def _refuse(peer: bytes, id: int, reason: RefusedReason, text: str) -> list[Effect]:
+    return [Send(peer, Refused(id, reason, text))]
