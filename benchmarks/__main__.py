@@ -1,4 +1,4 @@
-"""``python -m benchmarks [ring | micro | storage | overload] [--quick] [--check]``"""
+"""``python -m benchmarks [WORKLOAD] [--quick] [--check] [--output PATH]``"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks import overload, pieces, report, ring, storage_page
+from benchmarks import healing, overload, pieces, report, ring, storage_page
 from benchmarks.cpu import Neighbours
 from benchmarks.figures import Row
 
@@ -22,11 +22,11 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "ring", "micro", "storage", "overload"),
+        choices=("all", "ring", "micro", "storage", "overload", "healing"),
         default="all",
         help="ring: three members in processes, beside bare sockets; micro: the pure pieces; "
         "storage: the LSM engine beside RocksDB; overload: three times what a ring can do, for a "
-        "minute. These two take long and are not part of all",
+        "minute; healing: members that come back. These three take long and are not part of all",
     )
     parser.add_argument("--quick", action="store_true", help="see that it works, in seconds")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
@@ -75,6 +75,9 @@ def main(given: Sequence[str] | None = None) -> int:
         phases = overload.SHORT if arguments.short else overload.FULL
         phases = overload.QUICK if arguments.quick else phases
         rows += asyncio.run(overload.run(phases, _tell))
+    if arguments.what == "healing":
+        part = healing.QUICK if arguments.quick else healing.FULL
+        rows += asyncio.run(healing.run(part, _tell))
     document["others_share"] = others.share()
     print(*report.table(rows), "", *report.reasons(rows), sep="\n")
     print(report.neighbours(document["others_share"]))

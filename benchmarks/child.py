@@ -57,6 +57,11 @@ class Child:
             raise ChildFailed(f"{self._name} ended: {said or 'it left no message'}")
         return json.loads(line)
 
+    async def kill(self) -> None:
+        """SIGKILL; it is gone when this returns."""
+        self._process.kill()
+        await self._process.wait()
+
     async def stop(self) -> None:
         """It is gone when this returns."""
         self._stdin.close()

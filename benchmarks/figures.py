@@ -113,6 +113,24 @@ TARGETS: Final[dict[str, Target]] = {
         reason="a memtable or two, requests of 64 MiB, and 32 MiB for each peer are all that may "
         "come on top",
     ),
+    "healing.missed.whole": Target(
+        at_most=10.0, reason="hints are a page of rows and an acknowledgement, some 40 times"
+    ),
+    "healing.wiped.whole": Target(
+        at_most=60.0, reason="a copy is read, sent and written in pages, beside the foreground"
+    ),
+    "healing.wiped.busy.over_idle": Target(
+        at_most=3.0, reason="background work yields to the foreground"
+    ),
+    **{
+        f"healing.simulated.{part}.whole": Target(
+            at_most=60.0, reason="repair is at work at once, and pages follow each other"
+        )
+        for part in ("missed", "wiped")
+    },
+    "healing.simulated.repairs": Target(
+        at_most=0.0, reason="what is equal needs no repair: else repair would never end"
+    ),
     "storage.memory.lsm.over_bound": Target(
         at_most=1.2, reason="what a store may hold is a setting, and a setting is a promise"
     ),

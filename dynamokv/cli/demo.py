@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
 import tempfile
 import time
@@ -81,8 +82,9 @@ def _tell(story: Story, ring: Ring) -> None:
     _conflict(story, ring)
     written = _kill(story, ring)
     _one_short(story, ring, written)
-    _restart(story, ring)
-    _handover(story, ring)
+    _restart(story, ring, written)
+    _apart(story, ring)
+    _wipe(story, ring, written)
     _latency(story, ring)
     _stop(story, ring)
 
@@ -212,6 +214,8 @@ def _kill(story: Story, ring: Ring) -> Writer:
     receipt = ring.a.call("put", key="city", value="Rome", level="QUORUM")
     story.say("one more write that c misses, and a notes for it: city, from Paris to Rome")
     story.check(receipt["hinted"] == [ring.c.node_id], "the receipt names c as hinted", receipt)
+    kept = _hints(ring.a, ring.c)
+    story.check(kept > 0, f"a keeps {kept} hints for c", kept)
     return writer
 
 
@@ -244,7 +248,7 @@ def _one_short(story: Story, ring: Ring, written: Writer) -> None:
             story.check(False, f"{name} at ALL is refused", found)
 
 
-def _restart(story: Story, ring: Ring) -> None:
+def _restart(story: Story, ring: Ring, written: Writer) -> None:
     story.step("Start c again, on its data directory")
     node_id, address = ring.c.node_id, ring.c.address
     began = time.perf_counter()
@@ -256,21 +260,87 @@ def _restart(story: Story, ring: Ring) -> None:
         f"it is the same member, {node_id[:8]} at {address}",
         (ring.c.node_id, ring.c.address),
     )
-    found = ring.c.call("read", key="user:all", level="ONE")["value"]
-    story.check(
-        found == {"name": "Ada", "level": "ALL"}, "what it held is there, from its own disk", found
-    )
-
-
-def _handover(story: Story, ring: Ring) -> None:
-    story.step("What c missed, and was given when it came back")
+    keys, values = [*written.keys, "city"], [*written.values, "Rome"]
     took = _soon(
         story,
-        lambda: ring.c.call("read", key="city", level="ONE")["value"],
-        "Rome",
-        "nobody has read it since, and c's own copy (ONE) is up to date: city is Rome",
+        lambda: _own_copies(ring.c, keys),
+        values,
+        f"c's own copy has all {len(keys)} writes, and nobody has read any of them",
     )
-    story.say(f"seen {milliseconds(took)} after c was ready")
+    story.say(f"whole {took:.2f} s after it was ready")
+    _soon(
+        story,
+        lambda: [_hints(member, ring.c) for member in (ring.a, ring.b)],
+        [0, 0],
+        "a and b keep no hint for c any more: each went when c had it on its disk",
+    )
+
+
+def _own_copies(member: MemberProcess, keys: list[str]) -> list[Any]:
+    """What the member itself holds, without asking anybody."""
+    values: list[Any] = member.call("read_many", keys=keys, level="ONE")["values"]
+    return values
+
+
+def _hints(member: MemberProcess, target: MemberProcess) -> int:
+    """How many writes a member keeps for another one."""
+    count: int = member.call("hints")["counts"].get(target.node_id, 0)
+    return count
+
+
+def _apart(story: Story, ring: Ring) -> None:
+    story.step("c on one side, a and b on the other, and both sides write")
+    where: dict[str, Any] = {"bucket": "carts", "key": "bob"}
+    made = ring.a.call("put", value=["bread"], level="ALL", **where)
+    context = made["context"]
+    ring.a.freeze()
+    ring.b.freeze()
+    try:
+        ring.c.call("put", value=["bread", "milk"], context=context, level="ONE", **where)
+    finally:
+        ring.c.freeze()
+        ring.a.thaw()
+        ring.b.thaw()
+    story.say("a and b stand still (SIGSTOP), and c puts milk to ['bread'], at ONE")
+    ring.a.call("put", value=["bread", "eggs"], context=context, level="QUORUM", **where)
+    found = ring.b.call("read", level="QUORUM", **where)["values"]
+    story.say("then c stands still, a and b go on, and a puts eggs to ['bread'], at QUORUM")
+    story.check(found == [["bread", "eggs"]], "a and b know nothing of milk", found)
+    ring.c.thaw()
+    _soon(
+        story,
+        lambda: [sorted(m.call("read", level="ONE", **where)["values"]) for m in ring.members],
+        [[["bread", "eggs"], ["bread", "milk"]]] * 3,
+        "once all three run, each one's own copy has both carts: neither write was lost",
+    )
+    ring.b.call("append", item="tea", level="QUORUM", **where)
+    found = ring.c.call("read", level="ALL", **where)["values"]
+    story.check(
+        [sorted(cart) for cart in found] == [["bread", "eggs", "milk", "tea"]],
+        "and one update() with the resolver 'union' makes them one again",
+        found,
+    )
+
+
+def _wipe(story: Story, ring: Ring, written: Writer) -> None:
+    story.step("c loses its disk: its process is killed, and its directory removed")
+    node_id, address = ring.c.node_id, ring.c.address
+    ring.c.kill()
+    shutil.rmtree(ring.c.data_dir)
+    began = time.perf_counter()
+    ring.c.spawn(seeds=(ring.a.address, ring.b.address))
+    ring.c.ready()
+    story.say(f"process {ring.c.pid}, ready after {time.perf_counter() - began:.2f} s")
+    story.check(
+        ring.c.address == address and ring.c.node_id != node_id,
+        f"a new member, {ring.c.node_id[:8]}, has taken the place of {node_id[:8]}",
+        (ring.c.node_id, ring.c.address),
+    )
+    keys, values = [*written.keys, "city"], [*written.values, "Rome"]
+    found = _own_copies(ring.c, keys)
+    story.check(
+        found == values, f"its own copy has all {len(keys)} writes again, from a and b", found
+    )
 
 
 def _latency(story: Story, ring: Ring) -> None:

@@ -111,6 +111,14 @@ class MemberProcess:
         process.wait(STOP_SECONDS)
         self._forget(process)
 
+    def freeze(self) -> None:
+        """SIGSTOP: it stands still, and its connections stay."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on."""
+        self._running().send_signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """Ask it to stop, and return its exit status."""
         process = self._running()

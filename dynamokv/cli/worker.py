@@ -34,6 +34,7 @@ class Worker:
             "read": self.read,
             "read_many": self.read_many,
             "append": self.append,
+            "hints": self.hints,
             "measure_get": self.measure_get,
             "measure_put": self.measure_put,
         }
@@ -71,6 +72,11 @@ class Worker:
         return _told(
             self._store(bucket).update(key, lambda items: [*items, item], consistency=level)
         )
+
+    def hints(self) -> Result:
+        """How many writes this member keeps for each one that missed them."""
+        kept = self.node.status()["hints"]
+        return {"counts": {target: entry["keys"] for target, entry in kept.items()}}
 
     def measure_get(self, keys: list[str], level: str, count: int, seconds: float) -> Result:
         """Latencies of ``get``, one call after the other."""

@@ -12,7 +12,15 @@ from typing import Any, Final
 
 import pytest
 
-from benchmarks import cpu, overload, report, ring, storage_figures, storage_page
+from benchmarks import (
+    cpu,
+    healing_figures,
+    overload,
+    report,
+    ring,
+    storage_figures,
+    storage_page,
+)
 from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES, TARGETS, Figure, Row, Samples, Target
 
@@ -61,6 +69,14 @@ def test_a_quick_run_measures_everything(tmp_path: Path) -> None:
     assert document["machine"]["cores"] > 0
     assert {"python", "pyzmq", "libzmq", "cbor2", "dynamokv"} <= document["versions"].keys()
     assert all(document["versions"].values())
+
+
+def test_a_quick_run_heals(tmp_path: Path) -> None:
+    document, _ = ran(tmp_path / "latest.json", "healing")
+    rows = {row["name"]: row for row in document["rows"]}
+    assert rows.keys() == healing_figures.FIGURES.keys()
+    assert rows["healing.simulated.repairs"]["median"] == 0
+    assert rows["healing.missed.whole"]["median"] > 0
 
 
 def test_a_quick_run_measures_the_engines_and_fills_the_page(tmp_path: Path) -> None:
@@ -161,7 +177,7 @@ def test_a_bound_may_be_from_below(value: float, met: bool) -> None:
 
 
 def test_every_target_is_a_figure_of_the_table() -> None:
-    every = FIGURES | storage_figures.FIGURES
+    every = FIGURES | storage_figures.FIGURES | healing_figures.FIGURES
     assert TARGETS.keys() <= every.keys()
     samples = Samples(every)
     for name in TARGETS:

@@ -17,7 +17,7 @@ from dynamokv.cli.writer import Writer
 from tests.cli.commands import alive, start
 from tests.waiting import until
 
-STEPS = 11
+STEPS = 12
 
 
 def test_every_statement_holds(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_every_statement_holds(tmp_path: Path) -> None:
     assert "\x1b" not in output
     assert "Unavailable: too few replicas are alive" in output
     pids = [int(pid) for pid in re.findall(r"process (\d+)", output)]
-    assert len(pids) == 4
+    assert len(pids) == 5
     assert not [pid for pid in pids if alive(pid)]
     assert not list(tmp_path.iterdir())
 
