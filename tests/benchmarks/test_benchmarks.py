@@ -177,7 +177,7 @@ def test_a_bound_may_be_from_below(value: float, met: bool) -> None:
 
 
 def test_every_target_is_a_figure_of_the_table() -> None:
-    every = FIGURES | storage_figures.FIGURES | healing_figures.FIGURES
+    every = FIGURES | storage_figures.FIGURES | overload.FIGURES | healing_figures.FIGURES
     assert TARGETS.keys() <= every.keys()
     samples = Samples(every)
     for name in TARGETS:
