@@ -149,6 +149,9 @@ class NodeConfig:
 
     hint_bytes_per_target: int = limits.HINT_BYTES_PER_TARGET
     """The same for one such member; beyond it, what is missed is found by comparing the copies."""
+    tombstone_grace: float = limits.TOMBSTONE_GRACE_SECONDS
+    """Seconds before a delete, or the end of a time to live, may be forgotten, once all members
+    agree. Above any clock difference and any request's timeout; shorter frees room sooner."""
 
     memtable_bytes: int = 32 * limits.MiB
     """Bytes of new rows in memory before they become a table; up to three times that are held.
@@ -193,6 +196,7 @@ class NodeConfig:
         check_range("tree_check_interval", self.tree_check_interval, 0.001, 1_000_000.0)
         check_range("hint_bytes", self.hint_bytes, 0, 1 << 40)
         check_range("hint_bytes_per_target", self.hint_bytes_per_target, 0, 1 << 40)
+        check_range("tombstone_grace", self.tombstone_grace, 0.1, 1_000_000_000.0)
         check_range("memtable_bytes", self.memtable_bytes, 64 * limits.KiB, 1 << 40)
         check_range("cache_bytes", self.cache_bytes, 0, 1 << 40)
         if (
@@ -376,6 +380,7 @@ _NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
     "expect_members": integer,
     "sibling_cap": integer,
     "tree_check_interval": number,
+    "tombstone_grace": number,
     "max_clock_drift": number,
     "background_bytes_per_second": integer,
     "hint_bytes": integer,

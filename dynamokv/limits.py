@@ -315,6 +315,37 @@ EXCHANGE_KEYS: Final = 128
 TREES_KEPT_BYTES: Final = 4 * MiB
 """Trees that a clean stop writes down, those of the most rows first: what is not kept is built
 anew, and a stop must not take long."""
+# --- tombstones -----------------------------------------------------------------------------------
+
+TOMBSTONE_GRACE_SECONDS: Final = 60.0
+"""A tombstone is at least as old before it is collected: what is under way by then is not held up
+by the round that collects it."""
+
+COLLECT_SECONDS: Final = 10.0
+"""Between two rounds that collect tombstones, and between two times that a member shows another its
+horizons."""
+
+ROUND_STEP_SECONDS: Final = 5.0
+"""After so long without an answer a round is given up; the next one is not far."""
+
+ROUND_PARTITIONS_MAX: Final = 512
+"""Partitions of one round: a message of it stays below 16 KB."""
+
+FENCE_SECONDS: Final = 12.0
+"""A round that has not come to its end by then will not: what it turned away may come in again.
+Above two of its steps."""
+
+CATCH_UP_ROWS: Final = 128
+"""Rows of a page that a member which is behind shows to one that is not."""
+
+CATCH_UP_SECONDS: Final = 2.0
+"""After so long without an answer it begins anew, with whoever shows it a horizon next."""
+
+COLLECT_STEP_ROWS: Final = 256
+"""Rows that one step of collecting looks at: a millisecond in which nothing else runs."""
+
+COLLECT_STEP_SECONDS: Final = 0.01
+"""Between two of these steps."""
 
 # --- hints ----------------------------------------------------------------------------------------
 

@@ -60,6 +60,10 @@ class HybridClock:
         self.last = time
         return True
 
+    def pass_by(self, time: int) -> None:
+        """Move past a time that all members have agreed upon, however far ahead it is."""
+        self.last = max(self.last, time)
+
     def raise_ceiling(self, ceiling: int) -> None:
         """Allow times up to ``ceiling``, which is durable now."""
         self.ceiling = max(self.ceiling, ceiling)

@@ -126,6 +126,14 @@ class HintsRefused(NamedTuple):
     id: int = 0
 
 
+class Passed(NamedTuple):
+    """All that was written before this message of ``peer`` is applied, and what it asked for is
+    durable."""
+
+    peer: bytes
+    message: Message
+
+
 class Tick(NamedTuple):
     """Time has passed: look at the timers. ``lag``: seconds by which the event loop was late when
     that was last looked at."""
@@ -155,6 +163,7 @@ Event: TypeAlias = (
     | PageStored
     | ExchangeStored
     | HintsRefused
+    | Passed
     | Tick
     | Stop
     | LastWords
@@ -180,6 +189,7 @@ After: TypeAlias = (
     | PageStored
     | ExchangeStored
     | HintsRefused
+    | Passed
     | LastWords
 )
 

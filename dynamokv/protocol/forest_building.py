@@ -80,6 +80,7 @@ class Builder:
             taken = forest.grow(build, count)
         except StorageError as error:
             forest.forget(build.partition)
+            self.home.horizons.doubt(build.partition)
             self.home.counters["trees_unreadable"] += 1
             self._step_at = now + limits.TREE_RETRY_SECONDS
             text = f"partition {build.partition} cannot be read, so it has no tree: {error}"

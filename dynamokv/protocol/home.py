@@ -19,6 +19,7 @@ from dynamokv.ports import Clock, Reader, Rng
 from dynamokv.protocol.credit import NO_CREDIT
 from dynamokv.protocol.forest import Forest
 from dynamokv.protocol.hints import Hints
+from dynamokv.protocol.horizons import Horizons
 from dynamokv.protocol.identity import new_actor
 from dynamokv.protocol.liveness import Liveness
 from dynamokv.protocol.load import Load
@@ -58,6 +59,7 @@ class Settings:
     hint_bytes: int = limits.HINT_BYTES
     hint_bytes_per_target: int = limits.HINT_BYTES_PER_TARGET
     scan_page_items: int = limits.SCAN_PAGE_ITEMS
+    tombstone_grace: float = limits.TOMBSTONE_GRACE_SECONDS
 
 
 class ClockDrift(ValueError):
@@ -77,6 +79,7 @@ class Home:
         clock: Clock,
         rng: Rng,
         hybrid: HybridClock,
+        forgot: bool = False,
     ) -> None:
         self.node_id = node_id
         self.actor = actor
@@ -85,6 +88,8 @@ class Home:
         self.clock = clock
         self.rng = rng
         self.hybrid = hybrid
+        # The store found at its opening that something was missing.
+        self.store_forgot = forgot
         self.topology: Topology | None = None
         self.epoch = 0
         self.placement: Placement | None = None
@@ -114,6 +119,7 @@ class Home:
             background_bytes_per_second=settings.background_bytes_per_second,
         )
         self.forest = Forest(reader)
+        self.horizons = Horizons(reader, clock, self.counters)
         self.lags_ms: deque[int] = deque(maxlen=LAG_SAMPLES)
         self.hints = Hints(
             reader,
@@ -138,6 +144,7 @@ class Home:
         self._owners = tuple(tuple(sorted(owners)) for owners in placement.owners)
         owned = [p for p, owners in enumerate(self._owners) if self.node_id in owners]
         self.forest.adopt(topology, owned, self.actor)
+        self.horizons.lift_all()
         # A newcomer may still go, and take its copies along; so a quorum must be one without it.
         # Beside an odd number of others, every quorum is: the majority of all is one more.
         others = len(topology.members) - 1
@@ -175,6 +182,14 @@ class Home:
         if self.replacement is None or needed == len(owners):
             return owners, needed
         return [owner for owner in owners if owner != self.replacement], needed
+
+    def owners_of(self, partition: int) -> tuple[NodeId, ...]:
+        """The owners of a partition, the first one first; none of one that does not exist."""
+        return self.owners[partition] if partition < len(self.owners) else NO_OWNERS
+
+    def is_member(self, peer: bytes) -> bool:
+        """Whether the ring knows this peer."""
+        return self.topology is not None and self.topology.member(NodeId(peer)) is not None
 
     def is_up(self, peer: NodeId) -> bool:
         """Whether requests go to this peer."""
@@ -220,6 +235,7 @@ class Home:
         except StorageError:
             self.counters["damaged_reads"] += 1
             self.forgot()
+            self.horizons.doubt(row_keys.partition_of(key))
             return None
 
     def under_way(self, key: bytes) -> bytes | None:
@@ -233,7 +249,7 @@ class Home:
 
     def merge(self, key: bytes, incoming: bytes) -> bytes | None:
         """The record to write after joining one from a peer; ``None`` when there is nothing new in
-        it.
+        it, or nothing that the horizon lets in.
 
         Raises:
             ValueError: it is no record.
@@ -257,7 +273,10 @@ class Home:
         """``merge`` of a record that was admitted, with its context."""
         held = self.held(key)
         ours = records.context_of(held) if held else {}
-        if theirs.get(self.actor, 0) > ours.get(self.actor, 0):
+        incoming = self.horizons.admit(key, incoming, ours)
+        if not incoming:
+            return None
+        if self.horizons.forgets(key, theirs.get(self.actor, 0), ours.get(self.actor, 0)):
             self.forgot()
         joined = records.join_checked(held, ours, incoming, theirs)
         if joined is held:

@@ -16,6 +16,7 @@ from typing import Any, get_args
 from dynamokv import limits
 from dynamokv.merkle.messages import Answer, Question
 from dynamokv.protocol import effects as e
+from dynamokv.protocol.collector import Collector
 from dynamokv.protocol.effects import Effect, Event, Origin, Send
 from dynamokv.protocol.exchanges import Exchanges
 from dynamokv.protocol.forest_building import Builder
@@ -31,6 +32,7 @@ from dynamokv.protocol.requests import Operation, RequestTable
 from dynamokv.ring.topology import Topology
 from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import messages as m
+from dynamokv.wire import rounds
 from dynamokv.wire.probes import PROBES
 
 EXPIRED = "its time was over when it was read"
@@ -55,6 +57,7 @@ class Node:
         reach.on_return.append(exchanges.on_return)
         self.handoff = handoff = Handoff(home, table.new_id)
         reach.on_return.append(handoff.on_return)
+        self.collector = collector = Collector(home, home.forest, home.hints, table.new_id)
         self.parked: list[tuple[bytes, Any, float]] = []
         self._next_upkeep = 0.0
         self._handlers: dict[type[Any], _Handler] = {
@@ -71,6 +74,7 @@ class Node:
             e.PageStored: life.newcomer.on_stored,
             e.ExchangeStored: exchanges.on_stored,
             e.HintsRefused: handoff.on_refused,
+            e.Passed: lambda event: collector.on_passed(event.peer, event.message),
             e.Tick: self._on_tick,
             e.Stop: lambda _: [e.Write([], e.LastWords(), e.LastWords())],
             e.LastWords: life.last_words,
@@ -101,6 +105,11 @@ class Node:
             ],
             m.Identified: lambda peer, message: life.driver.on_identified(home, peer, message),
             m.Scanned: life.newcomer.on_page,
+            rounds.Round: self._serve(
+                lambda _, peer, message: collector.serve_round(peer, message)
+            ),
+            rounds.Agreed: collector.on_agreed,
+            rounds.Horizons: collector.teller.on_horizons,
             m.WrongCluster: self._on_wrong_cluster,
             m.StatusRequest: lambda peer, message: [e.Describe(peer, message.id)],
             **dict.fromkeys(PROBES, reach.on_message),
@@ -115,11 +124,14 @@ class Node:
 
     def start(self) -> list[Effect]:
         """The first effects: make this life durable, and find the way back, or in."""
-        return self.life.start()
+        home = self.home
+        home.horizons.load(forgot=home.store_forgot)
+        home.hybrid.pass_by(home.horizons.floor)
+        return home.horizons.before(self.life.start())
 
     def step(self, event: Event) -> list[Effect]:
         """What to do about an event."""
-        effects = self._handlers[type(event)](event)
+        effects = self.home.horizons.before(self._handlers[type(event)](event))
         if self.home.amnesia:
             effects += self.life.on_amnesia()
         if self.parked:
@@ -131,7 +143,7 @@ class Node:
     def next_deadline(self) -> float:
         """When the next ``Tick`` is due, in the clock's monotonic seconds."""
         due = min(self._next_upkeep, self.reach.next_deadline(), self.builder.due)
-        due = min(due, self.exchanges.due, self.handoff.due)
+        due = min(due, self.exchanges.due, self.handoff.due, self.collector.due)
         requests = self.table.next_deadline()
         return due if requests is None else min(due, requests)
 
@@ -139,7 +151,7 @@ class Node:
         now = self.home.clock.monotonic()
         self.home.load.pressure.tick(now, tick.lag)
         effects = self.table.expire(now) + self.reach.tick(now) + self.builder.tick(now)
-        effects += self.exchanges.tick(now) + self.handoff.tick(now)
+        effects += self.exchanges.tick(now) + self.handoff.tick(now) + self.collector.tick(now)
         if now < self._next_upkeep:
             return effects
         self._next_upkeep = now + (limits.UPKEEP_SECONDS if self.ready else limits.SEEK_SECONDS)
@@ -199,6 +211,8 @@ class Node:
             return self.exchanges.on_reply(peer, message)
         if message.id in self.handoff.under_way:
             return self.handoff.on_reply(peer, message)
+        if message.id == self.collector.catching_up.asked:
+            return self.collector.catching_up.on_reply(peer, message)
         return self.table.reply(message.id, peer, message)
 
     def _on_refused(self, peer: bytes, message: m.Refused) -> list[Effect]:
@@ -258,8 +272,11 @@ class Node:
         home, peer = self.home, NodeId(event.peer)
         if home.topology is None or home.topology.member(peer) is None:
             return self.life.on_link_up(peer)
-        greeting = Send(peer, m.Announce(home.topology.encode()))
-        return [greeting, *self.reach.on_link(peer, up=True), *self.life.newcomer.on_peer_up()]
+        greeting = [
+            Send(peer, m.Announce(home.topology.encode())),
+            *self.collector.teller.show(peer),
+        ]
+        return [*greeting, *self.reach.on_link(peer, up=True), *self.life.newcomer.on_peer_up()]
 
     def _on_peer_down(self, event: e.PeerDown) -> list[Effect]:
         peer = NodeId(event.peer)

@@ -226,7 +226,8 @@ class PutOp:
         state = records.decode(held) if held else EMPTY
         own = own_dot(token)
         told = join_contexts(seen, {own.actor: own.time}) if own else seen
-        if told.get(home.actor, 0) > state.context.get(home.actor, 0):
+        told_of_me, known_of_me = (one.get(home.actor, 0) for one in (told, state.context))
+        if home.horizons.forgets(key, told_of_me, known_of_me):
             home.forgot()
         version = self._version(home, value, state.context, told)
         record = records.encode(update(state, seen, version, own))

@@ -31,11 +31,13 @@ from dynamokv.wire.messages import (
     Scan,
     Scanned,
 )
+from dynamokv.wire.rounds import Horizons
 
 
 def serve_replicate(home: Home, peer: bytes, message: Replicate) -> list[Effect]:
     """Join the records, and acknowledge once they are durable."""
     rows: list[tuple[bytes, bytes]] = []
+    fenced = home.counters["fenced"]
     try:
         for key, incoming in zip(message.keys, message.records, strict=True):
             joined = home.merge(key, incoming)
@@ -50,6 +52,10 @@ def serve_replicate(home: Home, peer: bytes, message: Replicate) -> list[Effect]
         return _refuse(peer, message.id, RefusedReason.STORAGE, f"damaged record: {error}")
     if message.id == 0:
         return [Write(rows)] if rows else []
+    if home.counters["fenced"] != fenced:
+        # Not known yet to be deleted, and not taken in: nobody may count on it.
+        text = "a horizon is being agreed upon, and this is older"
+        return _refuse(peer, message.id, RefusedReason.NOT_READY, text)
     # Nothing new may still mean "not durable yet": then it is written once more, and in any case
     # the acknowledgement goes through the log.
     done = Send(peer, Replicated(message.id))
@@ -76,6 +82,8 @@ def serve_scan(home: Home, peer: bytes, message: Scan) -> list[Effect]:
     The keys of a partition are listed once, when its turn comes: also those that are only on their
     way to the disk. What is written afterwards is decided by quorums that know who is filled.
 
+    Before the first page it is told below what time nobody makes writes.
+
     Background work: while it goes too fast for the foreground there is no answer, and the asker
     asks again.
     """
@@ -89,7 +97,11 @@ def serve_scan(home: Home, peer: bytes, message: Scan) -> list[Effect]:
         # Without these rows the newcomer would count as a copy that it is not: it asks again.
         return _damaged(home, peer, message.id, error)
     pressure.spend(now, sum(map(len, page.keys)) + sum(map(len, page.records)))
-    return [Send(peer, page)]
+    effects: list[Effect] = [Send(peer, page)]
+    if message.start <= row_keys.FIRST_DATA_ROW:
+        floor = Horizons(home.epoch, home.horizons.floor, [], [], [], [])
+        effects.insert(0, Send(peer, floor))
+    return effects
 
 
 def _page(home: Home, peer: bytes, message: Scan) -> Scanned:

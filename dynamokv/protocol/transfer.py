@@ -14,6 +14,8 @@ Rules:
       are up. Whoever was read knows by then that the lost one does not count any more.
     - Up means: its link works, and it has not been silent for too long. At the address of a member
       that lost its store, somebody listens who is no member yet, and waits for this copy to end.
+    - No page counts before its sender has said below what time nobody makes writes (``heard``): a
+      newcomer whose clock is slow could make some that nobody takes in.
 """
 
 from __future__ import annotations
@@ -79,6 +81,10 @@ class Fill:
         """Join a page. Raises ``ValueError`` for a damaged one."""
         source = self.sources.get(peer)
         if source is None or source.storing or page.id != source.id:
+            return []
+        if peer not in home.horizons.heard:
+            # What it told before this page got lost. It tells it again with the next first one.
+            source.cursor = row_keys.FIRST_DATA_ROW
             return []
         rows = []
         for key, record in zip(page.keys, page.records, strict=True):

@@ -49,8 +49,10 @@ def member(
     clock: Clock,
     rng: Rng,
     clock_drift_max_ms: int,
+    forgot: bool = False,
 ) -> Node:
-    """The core of a member that starts as this one."""
+    """The core of a member that starts as this one; ``forgot``: its engine found something
+    missing."""
     home = Home(
         node_id=identity.node_id,
         actor=identity.actor,
@@ -59,6 +61,7 @@ def member(
         clock=clock,
         rng=rng,
         hybrid=HybridClock(last=identity.ceiling, drift_max_ms=clock_drift_max_ms),
+        forgot=forgot,
     )
     return Node(home, topology)
 

@@ -70,6 +70,7 @@ async def open_node(config: NodeConfig, timeout: float) -> Runtime:
         clock=clock,
         rng=rng,
         clock_drift_max_ms=round(config.max_clock_drift * 1000),
+        forgot=engine.forgot,
     )
     runtime = Runtime(
         loop, node, transport, committer, lambda running: status.document(running, config)
@@ -128,6 +129,7 @@ def _settings(config: NodeConfig, address: str) -> Settings:
         hedge_after=config.hedge_after,
         sibling_cap=config.sibling_cap,
         tree_check_interval=config.tree_check_interval,
+        tombstone_grace=config.tombstone_grace,
         in_flight_max=config.in_flight_max,
         in_flight_bytes_max=config.in_flight_bytes_max,
         background_bytes_per_second=config.background_bytes_per_second,

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from dynamokv.causality.hlc import wall_ms_of
 from dynamokv.config import NodeConfig
 from dynamokv.ports import Stat
 from dynamokv.protocol.home import Home
@@ -87,6 +88,18 @@ def trees(home: Home) -> dict[str, Any]:
     }
 
 
+def horizons(home: Home) -> dict[str, Any]:
+    """Of how many partitions all that is older than a moment is known to be here, the oldest of
+    these moments, in seconds ago, and how many rows wait to be forgotten, or to expire."""
+    adopted = home.horizons.adopted.values()
+    lowest_ms = wall_ms_of(min(adopted)) if adopted else None
+    return {
+        "partitions": len(adopted),
+        "lowest_ago": None if lowest_ms is None else (home.clock.wall_ms() - lowest_ms) / 1000,
+        "passing": sum(plot.passing for plot in home.forest.plots.values()),
+    }
+
+
 def node_status(runtime: Runtime, config: NodeConfig) -> dict[str, Any]:
     """What a member knows of itself and its peers."""
     core = runtime.core
@@ -152,6 +165,7 @@ def status_of(
         "replicas": topology.replicas if topology else 0,
         "members": members(home),
         "trees": trees(home),
+        "horizons": horizons(home),
         "hints": home.hints.status(),
         "filling": filling(core),
         "storage": dict(storage),
@@ -203,6 +217,7 @@ def metrics_of(
         "hinted_bytes": home.hints.size,
         "counters": counters,
         "trees": trees(home),
+        "horizons": horizons(home),
         "storage": dict(storage),
         "peers": {key: _peer(home, key, value) for key, value in members(home).items()},
     }

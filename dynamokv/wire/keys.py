@@ -37,6 +37,9 @@ END_OF_TREES: Final = b"\xff\xfe"
 HINTS: Final = b"\xff\xfe"
 END_OF_HINTS: Final = b"\xff\xff"
 """The range of all hints; those for one member are one range within it."""
+HORIZONS: Final = b"\xff\xfc"
+FLOOR_ROW: Final = HORIZONS + b"\xff\xff"
+"""The horizons, one row for each partition, and behind them one for what this node promised."""
 
 FIRST_DATA_ROW: Final = b"\x00\x00\x00"
 END_OF_DATA: Final = b"\x80\x00\x00"
@@ -82,6 +85,11 @@ def split_hint_row(key: bytes) -> tuple[NodeId, bytes]:
     """The member and the row of a hint."""
     end = len(HINTS) + NODE_ID_BYTES
     return NodeId(key[len(HINTS) : end]), key[end:]
+
+
+def horizon_row(partition: int) -> bytes:
+    """Where a store keeps the horizon of a partition."""
+    return HORIZONS + partition.to_bytes(2)
 
 
 def is_name(name: bytes) -> bool:

@@ -26,6 +26,7 @@ from dynamokv.merkle.messages import (
     Differing,
 )
 from dynamokv.wire.probes import Probe, ProbeAck, ProbeFor, ProbeNack
+from dynamokv.wire.rounds import Agreed, Horizons, Round
 
 # --- between owners -------------------------------------------------------------------------------
 
@@ -323,6 +324,9 @@ Message: TypeAlias = (
     | Stamp
     | Identify
     | Identified
+    | Round
+    | Agreed
+    | Horizons
 )
 
 

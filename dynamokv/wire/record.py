@@ -139,6 +139,14 @@ def context_of(record: bytes) -> Context:
     return dict(_ENTRY.iter_unpack(context_bytes(record)))
 
 
+def dots_of(record: bytes) -> list[Dot]:
+    """Only the dots of its versions, of a record that was checked when it came in."""
+    _, _, version_count, actor_count = _HEAD.unpack_from(record)
+    start = _HEAD.size + _ENTRY.size * actor_count
+    places = range(start, start + _VERSION.size * version_count, _VERSION.size)
+    return [Dot(*_ENTRY.unpack_from(record, at)) for at in places]
+
+
 def context_bytes(record: bytes) -> bytes:
     """The context as it stands in the record; ``decode_context`` reads it. Of no record, it is the
     one that has seen nothing."""

@@ -19,7 +19,7 @@ from dynamokv.merkle.tree import BRANCH_BYTES, FAN_OUT, LEAVES, SUM_BYTES
 from dynamokv.types import NODE_ID_BYTES, Consistency
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
-from dynamokv.wire import probes
+from dynamokv.wire import probes, rounds
 from dynamokv.wire.messages import Message
 
 U64_MAX = (1 << 64) - 1
@@ -170,6 +170,9 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     (38, m.Stamp, (NUMBER, NUMBER)),
     (40, m.Identify, (NUMBER,)),
     (41, m.Identified, (NUMBER, NODE_ID, NUMBER)),
+    (35, rounds.Round, (NUMBER, NUMBER, NUMBER, NUMBER, NUMBERS, BLOBS)),
+    (36, rounds.Agreed, (NUMBER, NUMBERS)),
+    (37, rounds.Horizons, (NUMBER, NUMBER, NUMBERS, NUMBERS, NUMBERS, BLOBS)),
 )
 
 TAG_OF: dict[type[Any], int] = {cls: tag for tag, cls, _ in _TAGS}
@@ -188,11 +191,13 @@ _PARALLEL: dict[type[Any], tuple[str, ...]] = {
     probes.ProbeNack: _NEWS,
     trees.CompareKeys: ("hashes", "digests"),
     m.Hint: ("keys", "records"),
+    rounds.Round: ("partitions", "roots"),
+    rounds.Horizons: ("partitions", "horizons", "collected", "trees"),
 }
 """Lists of one message that must have the same length as the first; those in ``_MAY_BE_EMPTY`` may
 also be empty."""
 
-_MAY_BE_EMPTY = frozenset({"digests", "contexts", "seals"})
+_MAY_BE_EMPTY = frozenset({"digests", "contexts", "seals", "roots"})
 
 
 class _Shape:

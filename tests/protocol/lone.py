@@ -65,6 +65,7 @@ class Bench:
         topology: Topology | None,
         *,
         store: Store | None = None,
+        forgot: bool = False,
         **settings: Any,
     ) -> None:
         self.me = node_id
@@ -78,6 +79,7 @@ class Bench:
             clock=NodeClock(self.schedule),
             rng=Random(0),
             hybrid=HybridClock(last=0, drift_max_ms=CLOCK_DRIFT_MAX_MS),
+            forgot=forgot,
         )
         self.store.account = self.home.forest
         self.node = Node(self.home, topology)

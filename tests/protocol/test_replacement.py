@@ -13,6 +13,7 @@ from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire.keys import name_of, row_key
 from dynamokv.wire.messages import FailedCode
+from dynamokv.wire.rounds import Horizons
 from tests.protocol.lone import (
     ELSE,
     NOW,
@@ -116,6 +117,10 @@ def filling(count: int = 3, n: int = 3, up: Iterable[int] | None = None) -> Benc
     """The replacement; ``up``: numbers of members that it reaches."""
     bench = Bench(NEW, replaced(count, n), address=rings.member(count - 1).address, n=n)
     bench.durable()
+    for number in range(count - 1):
+        assert bench.home.topology is not None
+        floor = Horizons(bench.home.topology.epoch, 0, [], [], [], [])
+        bench.receive(rings.node_id(number), floor)
     for number in range(count - 1) if up is None else up:
         bench.step(e.PeerUp(rings.node_id(number)))
     bench.after(0.2)

@@ -11,6 +11,7 @@ from dynamokv.limits import SCAN_RETRY_SECONDS, SOURCE_SILENT_SECONDS
 from dynamokv.protocol import effects as e
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
+from dynamokv.wire import rounds
 from dynamokv.wire.keys import name_of, row_key
 from tests.protocol.lone import ACTOR, ELSE, NOW, OTHER, Lone, of, record, sent
 from tests.ring import rings
@@ -20,13 +21,18 @@ ROW = row_key(1, name_of(b"", b"a"))
 NEXT = row_key(2, name_of(b"", b"b"))
 HELD = record((ELSE, NOW - 9, b"old"))
 END = b""
+FLOOR = rounds.Horizons(2, NOW - 99, [], [], [], [])
+"""What comes before each first page."""
 
 
 def newcomer(count: int = 3, up: Iterable[int] | None = None) -> Lone:
     """The last member, which was just taken in."""
     ring = rings.ring(count, n=5, partitions=8)
     topology = replace(ring, epoch=2, change=rings.node_id(count - 1))
-    return Lone(count, number=count - 1, n=5, topology=topology, up=up)
+    lone = Lone(count, number=count - 1, n=5, topology=topology, up=up)
+    for peer in lone.peers:
+        lone.receive(peer, FLOOR)
+    return lone
 
 
 def page(scan: m.Scan, next: bytes, *rows: tuple[bytes, bytes]) -> m.Scanned:
@@ -69,6 +75,22 @@ def test_a_peer_that_is_down_is_asked_once_it_is_up() -> None:
     assert list(asked(lone)) == [lone.peers[0]]
     lone.step(e.PeerUp(lone.peers[1]))
     assert list(asked(lone)) == [lone.peers[1]]
+
+
+def test_a_page_of_a_peer_that_has_not_told_its_floor_is_asked_for_again() -> None:
+    """Its first words got lost. Without them this node could make writes that nobody takes in."""
+    lone = newcomer()
+    scans = first_questions(lone)
+    peer, scan = next(iter(scans.items()))
+    lone.home.horizons.heard.clear()
+    assert answer(lone, peer, page(scan, END, (ROW, HELD))) == {}
+    assert lone.store.newest(ROW) is None
+    lone.after(SCAN_RETRY_SECONDS)
+    again = asked(lone)[peer]
+    assert (again.id, again.start) == (scan.id, FIRST)
+    lone.receive(peer, FLOOR)
+    answer(lone, peer, page(again, NEXT, (ROW, HELD)))
+    assert lone.store.newest(ROW) == HELD
 
 
 def test_the_next_page_is_asked_for_when_this_one_is_durable() -> None:

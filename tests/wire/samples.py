@@ -9,7 +9,7 @@ from typing import Any
 from dynamokv.causality.versions import Dot, KeyState, Version
 from dynamokv.merkle import messages as trees
 from dynamokv.types import Actor
-from dynamokv.wire import codec, frame, probes
+from dynamokv.wire import codec, frame, probes, rounds
 from dynamokv.wire import messages as m
 from dynamokv.wire.keys import name_of, row_key
 from dynamokv.wire.messages import Message
@@ -64,6 +64,9 @@ MESSAGES: tuple[Message, ...] = (
     m.Stamp(46, 47),
     m.Identify(60),
     m.Identified(61, PEERS[1], 62),
+    rounds.Round(39, 40, rounds.RoundStep.CONFIRM, U64 - 1, [0, 511], [b"r" * 16, b"s" * 16]),
+    rounds.Agreed(41, [0, 511]),
+    rounds.Horizons(42, 43, [0, 511], [44, U64 - 1], [0, 45], [b"r" * 16, b""]),
 )
 
 MODEST: tuple[Message, ...] = (
@@ -82,6 +85,9 @@ MODEST: tuple[Message, ...] = (
     trees.Differing(0, []),
     trees.CompareKeys(0, 0, 0, [], 0, b"", b"", [], []),
     trees.Compared(0, b"", [], []),
+    rounds.Round(0, 0, 0, 0, [1, 2], []),
+    rounds.Agreed(0, []),
+    rounds.Horizons(0, 0, [], [], [], []),
 )
 """Empty where a message may be."""
 

@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 
 from dynamokv.types import Consistency
-from dynamokv.wire import frame
+from dynamokv.wire import frame, rounds
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.probes import State
@@ -82,6 +82,9 @@ TAGS = [
     (38, "Stamp", "life sent_ms"),
     (40, "Identify", "id"),
     (41, "Identified", "id node_id epoch"),
+    (35, "Round", "id epoch step time partitions roots"),
+    (36, "Agreed", "id partitions"),
+    (37, "Horizons", "epoch floor partitions horizons collected trees"),
 ]
 
 
@@ -117,6 +120,10 @@ def test_every_message_has_one_tag() -> None:
         ),
         (m.PutError, {"CONTEXT": 1, "SIBLINGS": 2}),
         (State, {"ALIVE": 0, "SLOW": 1, "SUSPECT": 2, "DOWN": 3}),
+        (
+            rounds.RoundStep,
+            {"SETTLE": 1, "CONFIRM": 2, "ADOPT": 3, "COLLECT": 4, "ABANDON": 5, "HOLD": 6},
+        ),
         (Consistency, {"QUORUM": 0, "ONE": 1, "TWO": 2, "ALL": 255}),
     ],
 )

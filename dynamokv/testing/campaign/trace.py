@@ -169,6 +169,8 @@ class Trace:
                 | e.LastWords()
             ):
                 return self._after(event)
+            case e.Passed(peer, message):
+                return f"goes on with {self.name(peer)}: {self.message(message)}"
             case e.IdentityStored(ceiling):
                 return "has stored its identity" if ceiling else "could not store its identity"
             case _:

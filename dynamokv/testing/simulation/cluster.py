@@ -124,6 +124,7 @@ class Cluster(Processes):
             clock=machine.clock,
             rng=machine.random,
             clock_drift_max_ms=machine.clock_drift_max_ms,
+            forgot=engine.forgot,
         )
         self.live(process, core)
         return process

@@ -28,6 +28,7 @@ _KINDS = {
             *(e.LastWords, e.ExchangeStored),
             e.LastWords,
             e.HintsRefused,
+            e.Passed,
         ]
     )
 }
