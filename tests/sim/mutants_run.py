@@ -24,6 +24,7 @@ from typing import Final, TextIO
 from dynamokv.testing.campaign.many import quietly
 from dynamokv.testing.campaign.plan import draw
 from dynamokv.testing.campaign.run import play
+from tests.sim.mutants_collecting import COLLECTING
 from tests.sim.mutants_hints import HINTS
 from tests.sim.mutants_liveness import LIVENESS
 from tests.sim.mutants_load import LOAD
@@ -33,7 +34,7 @@ from tests.sim.mutants_repair import REPAIR
 from tests.sim.mutants_replacement import REPLACEMENT
 from tests.sim.mutants_storage import STORAGE
 
-KINDS: Final = (PROTOCOL, LIVENESS, HINTS, REPAIR, REPLACEMENT, STORAGE, LOAD)
+KINDS: Final = (PROTOCOL, LIVENESS, HINTS, REPAIR, REPLACEMENT, COLLECTING, STORAGE, LOAD)
 MUTANTS: Final[dict[str, Mutant]] = {mutant.name: mutant for kind in KINDS for mutant in kind}
 
 AHEAD: Final = 4

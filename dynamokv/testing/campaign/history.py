@@ -77,13 +77,14 @@ class Refused(NamedTuple):
 
 class Read(NamedTuple):
     """One row of a read, and what it had to know when it began: at its level, and, if it asks one
-    replica only, in the ring of this epoch."""
+    replica only, in the ring of this epoch. ``buried``: what was gone for ever."""
 
     key: bytes
     level: int
     must_know: int
     must_know_here: int
     epoch: int
+    buried: int
 
 
 class Checker:
@@ -95,6 +96,9 @@ class Checker:
 
     def on_mint(self, mint: Mint) -> None:
         """A coordinator made a write."""
+
+    def on_collected(self, key: bytes, history: KeyHistory, seen: Seen, wall_ms: int) -> None:
+        """An owner whose clock says so forgets a row, of which this was left."""
 
     def on_answer(self, rows: list[bytes], done: PutDone | GetDone) -> None:
         """A user got an answer for these rows; of each of them it is told next."""
@@ -170,6 +174,14 @@ class History:
         for checker in self.checkers:
             checker.on_mint(mint)
 
+    def forgotten(self, key: bytes, record: bytes | None, wall_ms: int) -> None:
+        """An owner takes this row away, for whom it is so late."""
+        history, seen = self.of(key), self.of(key).seen(record)
+        history.collected |= seen.known
+        history.buried |= seen.known & ~seen.present
+        for checker in self.checkers:
+            checker.on_collected(key, history, seen, wall_ms)
+
     def answered(self, rows: list[bytes], done: PutDone | GetDone) -> None:
         """A user got an answer for these rows."""
         for checker in self.checkers:
@@ -227,7 +239,8 @@ class History:
             must_know = history.lasting
         elif level == Consistency.QUORUM:
             must_know = history.quorum
-        return Read(key, level, must_know, history.everywhere, history.settled_epoch)
+        here = history.everywhere, history.settled_epoch
+        return Read(key, level, must_know, *here, history.buried)
 
     def read_ends(self, read: Read, record: bytes, done: GetDone) -> None:
         """A user got this record."""

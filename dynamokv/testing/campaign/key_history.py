@@ -67,6 +67,7 @@ class KeyHistory:
         shown: writes that some read knew of.
         excused: made before some replica was lost for ever: they stay if a quorum has them.
         everywhere: what a read of any one replica has to know, in the ring of ``settled_epoch``.
+        collected: what a row knew that an owner forgot; ``buried``: but for what was in it.
         handed: contexts that some user was given, as they are.
         promised: writes that a receipt names a member for, which will be given them.
     """
@@ -81,6 +82,7 @@ class KeyHistory:
         self.quorum = 0
         self.everywhere = 0
         self.settled_epoch = 0
+        self.collected = self.buried = 0
         self.handed: dict[bytes, None] = {}
         self.promised: dict[NodeId, int] = {}
         self._lines: dict[Actor, _Line] = {}

@@ -59,6 +59,13 @@ def held(process: Process, key: bytes) -> bytes | None:
     return looked(process, lambda: reader.newest(key))
 
 
+def newest(process: Process, key: bytes) -> bytes | None:
+    """What was written last, applied or not; ``None`` where it is damaged."""
+    assert process.committer is not None
+    committer = process.committer
+    return looked(process, lambda: committer.newest(key))
+
+
 def stored(process: Process, key: bytes) -> bytes | None:
     """What its store has; ``None`` where it is damaged."""
     return looked(process, lambda: process.engine.get(key))
@@ -104,3 +111,11 @@ def _unnoticed(disk: SimulatedDisk) -> Iterator[None]:
         yield
     finally:
         disk.faults, disk.crash_at, disk.calls = kept
+
+
+def dead_rows(process: Process) -> list[bytes]:
+    """The keys that its store has, and of which a read would show nothing, now and later."""
+    wall_ms = process.clock.wall_ms()
+    first, last = row_keys.FIRST_DATA_ROW, row_keys.END_OF_DATA
+    rows = looked(process, lambda: list(process.engine.scan(first, last))) or []
+    return [key for key, record in rows if not records.live_values(record, wall_ms)]

@@ -30,6 +30,9 @@ LOSSY_SHARE: Final = 0.25
 JOIN_SHARE: Final = 0.5
 """Of the rings that grow, so many do it while everything goes wrong."""
 
+NO_GRACE_SECONDS: Final = 1e6
+"""Nothing is forgotten: longer than any run."""
+
 SECONDS: Final = 8.0
 OPERATIONS_PER_SECOND: Final = 50.0
 
@@ -43,6 +46,7 @@ class Plan:
             it together.
         latency_us: of a frame, at least and at most.
         disk_us: until a batch of writes is on the disk.
+        tombstone_grace: seconds before a delete may be forgotten.
         tree_check_interval: seconds between two partitions that a member compares with its store.
         values_bytes: the largest value.
         hint_bytes: that a member keeps for another one.
@@ -64,6 +68,7 @@ class Plan:
     latency_us: tuple[int, int] = (100, 1_000)
     notice_us: int = 1_000
     disk_us: int = 300
+    tombstone_grace: float = NO_GRACE_SECONDS
     tree_check_interval: float = 30.0
     store: LSMOptions = field(default_factory=LSMOptions)
     hot_keys: int = 3
@@ -137,6 +142,7 @@ def draw(
         operations_per_second=operations_per_second,
         seconds=seconds,
         families=tuple(families),
+        tombstone_grace=Random(f"{seed} grace").choice((0.3, 1.0, 3.0, NO_GRACE_SECONDS)),
         tree_check_interval=random.choice((0.1, 1.0, 30.0)),
         hint_bytes=random.choice((300, 3 * KiB, 4 * MiB, 4 * MiB)),
     )

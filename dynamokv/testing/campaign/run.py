@@ -29,8 +29,8 @@ from dynamokv.testing.campaign.checkers import all_checkers
 from dynamokv.testing.campaign.checkers.membership import MembersAgree
 from dynamokv.testing.campaign.faults_clock import WRONG_MS_MAX
 from dynamokv.testing.campaign.findings import Finding, Rule
-from dynamokv.testing.campaign.looking import Noted, held, stored
-from dynamokv.testing.campaign.plan import Plan
+from dynamokv.testing.campaign.looking import Noted, dead_rows, held, newest, stored
+from dynamokv.testing.campaign.plan import NO_GRACE_SECONDS, Plan
 from dynamokv.testing.campaign.rare import Rare
 from dynamokv.testing.campaign.trees import differing_owners, wrong_trees
 from dynamokv.testing.campaign.world import World
@@ -51,6 +51,7 @@ WORK_OFF_SECONDS = 30.0
 """A stalled disk needs some of them for the job that it has."""
 
 REPAIR_SECONDS = 5.0
+FORGET_SECONDS = 30.0
 
 HEAL_SECONDS = 60.0
 """Until all owners hold the same, though nobody reads."""
@@ -116,7 +117,7 @@ class _Run:
         world.cluster.watchers += [Rare(world.happened).watch, believing.watch]
 
     def _watch(self, process: Process, event: Event | None, effects: list[Effect]) -> None:
-        """Every write of a coordinator, before it is carried out."""
+        """Every write of a coordinator, and all that an owner forgets, before it is carried out."""
         for effect in effects:
             if type(effect) is e.Write and type(effect.then) is e.Written:
                 assert isinstance(event, (e.Request, e.Received))
@@ -126,6 +127,13 @@ class _Run:
                     if record is None or not is_data_row(key):
                         continue
                     self.history.minted(request, key, record, held(process, key))
+            elif type(effect) is e.Write and type(event) is e.Tick:
+                # A clock that was ahead may have said when something ends.
+                wrong = any(kind.wrong_clocks for kind in self.world.plan.kinds)
+                wall_ms = process.clock.wall_ms() + 2 * WRONG_MS_MAX * wrong
+                for key, record in effect.rows:
+                    if record is None and is_data_row(key):
+                        self.history.forgotten(key, newest(process, key), wall_ms)
         if isinstance(reader := process.home.reader, Noted):
             reader.notes.clear()
 
@@ -202,8 +210,9 @@ class _Run:
             row, owners = world.owners_of(name)
             copies = {owner.home.node_id: stored(owner, row) or b"" for owner in owners}
             self.history.handed_over(row, copies)
-        before = self._repairs()
         healed = self._healed_unread()
+        self._forget_everything()
+        before = self._repairs()
         self._read_everything()
         world.cluster.run(REPAIR_SECONDS)
         if healed and self._repairs() != before:
@@ -250,6 +259,25 @@ class _Run:
                     self._report(Rule.LIVENESS, f"{machine.name} is not ready: {reports}")
             return not self.history.findings
         return True
+
+    def _forget_everything(self) -> None:
+        """Until nothing is left of what was deleted, or has ended."""
+        world, plan = self.world, self.world.plan
+        if plan.tombstone_grace == NO_GRACE_SECONDS:
+            return
+
+        def all_forgotten() -> bool:
+            return not any(dead_rows(member) for member in world.members())
+
+        try:
+            world.cluster.run_until(all_forgotten, FORGET_SECONDS + 3 * plan.tombstone_grace)
+        except TimeoutError:
+            # Where data was destroyed owners may differ, until what they have is compared.
+            if plan.durable and not any(kind.damages for kind in plan.kinds):
+                for member in world.members():
+                    left = len(dead_rows(member))
+                    text = f"{member.name} still has {left} rows of which nothing is left"
+                    self._report(Rule.LIVENESS, text)
 
     def _work_off(self) -> None:
         """Until every disk has done what it was given while it was slow."""

@@ -76,6 +76,7 @@ class World(Lives):
             "hedge_after": plan.hedge_after,
             "sibling_cap": plan.sibling_cap,
             "in_flight_max": plan.in_flight_max,
+            "tombstone_grace": plan.tombstone_grace,
             "tree_check_interval": plan.tree_check_interval,
             "hint_bytes_per_target": plan.hint_bytes,
             "scan_page_items": plan.scan_page_items,

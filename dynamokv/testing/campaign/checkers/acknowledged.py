@@ -27,10 +27,11 @@ class AcknowledgedStays(Checker):
             self.report(Rule.ACKNOWLEDGED, asked.key, text)
 
     def at_the_end(self, key: bytes, history: KeyHistory, copies: list[bytes | None]) -> None:
-        """The union of the replicas knows all that was acknowledged, or shown."""
+        """The union of the replicas knows all that was acknowledged, or shown, but for what they
+        have forgotten after it was deleted."""
         if not self.durable:
             return
-        known = 0
+        known = history.collected
         for copy in copies:
             known |= history.seen(copy).known
         lost = history.lasting & ~known

@@ -40,7 +40,7 @@ class AnswersAreTrue(Checker):
         if not self.durable or told.minted is None:
             return
         for name, copy in told.copies:
-            if not told.history.seen(copy).known & told.minted.bit:
+            if not (told.history.seen(copy).known | told.history.collected) & told.minted.bit:
                 text = f"{name} is said to hold {told.minted.label}, and does not"
                 self.report(Rule.ACKNOWLEDGED, told.asked.key, text)
 

@@ -17,7 +17,8 @@ class OnlyTheSeenIsErased(Checker):
 
     def on_mint(self, mint: Mint) -> None:
         """Nothing is claimed that neither the coordinator nor its client had seen."""
-        invented = mint.claimed & ~mint.entitled
+        # What was collected is nobody's to see, and below every later write of its author.
+        invented = mint.claimed & ~mint.entitled & ~mint.history.collected
         if invented:
             text = f"{mint.minted.label} claims to have seen {mint.history.labels(invented)}"
             self.report(Rule.ERASURE, mint.key, text)
@@ -36,7 +37,7 @@ class OnlyTheSeenIsErased(Checker):
         for version in seen.strange:
             text = f"nobody wrote {version.value!r} as {version.dot.actor.hex()}"
             self.report(Rule.ERASURE, key, f"{text} at {version.dot.time}")
-        erased = seen.known & ~seen.present & ~seen.replaced
+        erased = seen.known & ~seen.present & ~seen.replaced & ~history.collected
         if erased:
             text = f"{history.labels(erased)}: erased by nobody who had seen it"
             self.report(Rule.ERASURE, key, text)

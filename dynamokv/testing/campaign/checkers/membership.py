@@ -138,7 +138,7 @@ class MembersAgree(Checker):
             return
         for key, must_know in self._owed.get(process.home.node_id, {}).items():
             history = self._history.keys[key]
-            missed = must_know & ~history.seen(stored(process, key)).known
+            missed = must_know & ~history.seen(stored(process, key)).known & ~history.collected
             if missed:
                 text = f"{process.name} says that it is whole, without {history.labels(missed)}"
                 self.report(Rule.ACKNOWLEDGED, key, text)

@@ -30,7 +30,7 @@ class QuorumsMeet(Checker):
         must_know = read.must_know
         if read.level not in (Consistency.QUORUM, Consistency.ALL) and read.epoch == done.epoch:
             must_know |= read.must_know_here
-        missed = must_know & ~seen.known
+        missed = must_know & ~seen.known & ~history.collected
         if missed:
             text = f"a read at {_name(read.level)} missed {history.labels(missed)}"
             self.report(Rule.QUORUM, read.key, text)

@@ -42,7 +42,8 @@ class StandInsAreTold(Checker):
             return
         for target, promised in history.promised.items():
             # What was noted on a disk that is lost is given by nobody: reads repair it.
-            missed = promised & ~history.excused & ~history.seen(copies.get(target)).known
+            excused = history.excused | history.collected
+            missed = promised & ~excused & ~history.seen(copies.get(target)).known
             if target in copies and missed:
                 text = f"{target.hex()[:8]} was never given {history.labels(missed)}"
                 self.report(Rule.HINTS, key, text)

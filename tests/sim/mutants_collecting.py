@@ -1,0 +1,137 @@
+"""Mutants of the collecting of tombstones."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dynamokv.protocol.catching_up import CatchingUp
+from dynamokv.protocol.collecting_round import Drive
+from dynamokv.protocol.collector import Collector
+from dynamokv.protocol.home import Home
+from dynamokv.protocol.horizons import Horizons
+from dynamokv.protocol.sweeper import Sweeper
+from dynamokv.protocol.transfer import Fill
+from dynamokv.wire import collecting
+from tests.sim.mutants_patch import Edit, Mutant
+
+COLLECTING: Final = (
+    Mutant(
+        "tombstones are collected by a timer",
+        "a tombstone goes only after a round in which all owners agreed",
+        (
+            Edit(
+                Sweeper.step,
+                "self.home.horizons.collected.get(partition, 0)",
+                "self.home.clock.wall_ms() << 20",
+            ),
+        ),
+    ),
+    Mutant(
+        "nobody asks whether owners hold the same",
+        "a round confirms that all owners hold what the driver holds",
+        (
+            Edit(
+                Collector._same,
+                "if home.node_id not in home.owners_of(p) or self.trees.root(p) == "
+                'roots.get(p, b"")',
+                "if roots is not None",
+            ),
+        ),
+    ),
+    Mutant(
+        "old writes come in after all",
+        "of a version from below the horizon that is not known nothing is taken in",
+        (Edit(Home.join, "incoming = self.horizons.admit(key, incoming, ours)\n", "pass\n"),),
+    ),
+    Mutant(
+        "the clock does not follow the horizon",
+        "nobody makes a write below a time that it settled on",
+        (
+            Edit(
+                Collector._settle,
+                "not home.hybrid.observe(message.time, home.clock.wall_ms())",
+                "message.time < 0",
+            ),
+        ),
+    ),
+    Mutant(
+        "a member that is behind is merged",
+        "what was deleted goes from a member that is behind",
+        (Edit(CatchingUp.begin, "if self.due < math.inf:", "if True:"),),
+    ),
+    Mutant(
+        "a store that forgot keeps its horizons",
+        "a node that may have lost something has no horizon any more",
+        (Edit(Horizons.load, "self.doubt(partition)", "pass"),),
+    ),
+    Mutant(
+        "values go like tombstones",
+        "only a record goes of which a read would show nothing",
+        (Edit(collecting.ripe_at, "if not records.is_passing(record):", "if not record:"),),
+    ),
+    Mutant(
+        "a tombstone goes whatever else it knows",
+        "a record goes only when all that it knows is below the horizon",
+        (
+            Edit(
+                collecting.ripe_at,
+                "max(context.values(), default=0) + 1",
+                "1",
+            ),
+        ),
+    ),
+    Mutant(
+        "own old writes prove amnesia",
+        "writes from below the horizon prove nothing, their row may be gone",
+        (
+            Edit(
+                Horizons.forgets,
+                "return told >= self.adopted.get(row_keys.partition_of(key), 0)",
+                "return True",
+            ),
+        ),
+    ),
+    Mutant(
+        "rounds wait for nobody",
+        "nothing goes before all owners have the horizon",
+        (
+            Edit(
+                Drive.on_agreed,
+                "effects = self._drop(set(asked) - set(message.partitions))",
+                "effects = self._drop(set())",
+            ),
+        ),
+    ),
+    Mutant(
+        "fences stay up",
+        "a round that comes to nothing keeps nothing out",
+        (
+            Edit(
+                Drive._drop,
+                "fenced = self.step in (RoundStep.CONFIRM, RoundStep.ADOPT)",
+                "fenced = False",
+            ),
+            Edit(
+                Collector._same,
+                "if home.node_id not in home.owners_of(p) or self.trees.root(p) == "
+                'roots.get(p, b"")',
+                'if message.step == 1 or self.trees.root(p) == roots.get(p, b"")',
+            ),
+            Edit(
+                Collector._confirm,
+                "horizons.lift(partition, time, peer)",
+                "pass",
+            ),
+        ),
+    ),
+    Mutant(
+        "a newcomer does not ask below what time nobody writes",
+        "a newcomer counts no page before it has heard that",
+        (Edit(Fill.on_page, "if peer not in home.horizons.heard:", "if False:"),),
+    ),
+    Mutant(
+        "hints do not hold a round up",
+        "nothing goes while somebody keeps a hint of its partition",
+        (Edit(Collector._settle, "if not self.hints.holds(p)", ""),),
+    ),
+)
