@@ -318,12 +318,10 @@ anew, and a stop must not take long."""
 # --- tombstones -----------------------------------------------------------------------------------
 
 TOMBSTONE_GRACE_SECONDS: Final = 60.0
-"""A tombstone is at least as old before it is collected: what is under way by then is not held up
-by the round that collects it."""
+"""A tombstone is at least as old before it is collected: no request is under way for so long."""
 
 COLLECT_SECONDS: Final = 10.0
-"""Between two rounds that collect tombstones, and between two times that a member shows another its
-horizons."""
+"""Between two rounds that collect tombstones, and two times that a member shows its horizons."""
 
 ROUND_STEP_SECONDS: Final = 5.0
 """After so long without an answer a round is given up; the next one is not far."""
@@ -332,20 +330,15 @@ ROUND_PARTITIONS_MAX: Final = 512
 """Partitions of one round: a message of it stays below 16 KB."""
 
 FENCE_SECONDS: Final = 12.0
-"""A round that has not come to its end by then will not: what it turned away may come in again.
-Above two of its steps."""
+"""After so long a round will not come to its end: above two of its steps."""
 
 CATCH_UP_ROWS: Final = 128
-"""Rows of a page that a member which is behind shows to one that is not."""
-
 CATCH_UP_SECONDS: Final = 2.0
-"""After so long without an answer it begins anew, with whoever shows it a horizon next."""
+"""Rows of a page that a member which is behind shows to another one, and how long it waits then."""
 
 COLLECT_STEP_ROWS: Final = 256
-"""Rows that one step of collecting looks at: a millisecond in which nothing else runs."""
-
 COLLECT_STEP_SECONDS: Final = 0.01
-"""Between two of these steps."""
+"""Rows that a step of collecting looks at, a millisecond; and between two such steps."""
 
 # --- hints ----------------------------------------------------------------------------------------
 
