@@ -39,7 +39,7 @@ from dynamokv.wire.messages import (
 Forwarded: TypeAlias = PutRequest | GetRequest | StatusRequest
 
 
-_NOTHING_DONE = (FailedCode.OVERLOADED, FailedCode.UNAVAILABLE)
+_NOT_DONE = (FailedCode.OVERLOADED, FailedCode.UNAVAILABLE, FailedCode.READ_FAILED)
 
 
 class ForwardOp:
@@ -86,10 +86,11 @@ class ForwardOp:
 
     def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
         """The owner's answer. One that is overloaded, or cannot reach the others (it may have been
-        frozen until now), did nothing, so another may do it."""
+        frozen until now), did nothing, so another may do it. A read that it could not end either
+        was never done."""
         if peer not in self.asked:
             return []
-        if type(message) is Failed and message.code in _NOTHING_DONE:
+        if type(message) is Failed and message.code in _NOT_DONE:
             self.refusal = message
             if message.code == FailedCode.OVERLOADED and not home.load.retries.spend(1):
                 self.untried.clear()
@@ -138,7 +139,8 @@ class ForwardOp:
         return self._next(home)
 
     def _next(self, home: Home) -> list[Effect]:
-        while self.untried:
+        over = home.clock.monotonic() >= self.deadline
+        while self.untried and not over:
             owner = self.untried.pop(0)
             if owner == home.node_id or not home.is_up(owner):
                 continue
@@ -155,6 +157,9 @@ class ForwardOp:
         if self.refusal is not None:
             self.done = True
             return [answer(self.origin, self.refusal._replace(id=self.origin.id))]
+        if over and type(self.request) is not PutRequest:
+            # Whoever refused it did so because it was late. Of a write that says more.
+            return self._end(FailedCode.READ_FAILED, "")
         code = FailedCode.OVERLOADED if self.short_of_credit else FailedCode.UNAVAILABLE
         return self._end(code, "no owner of this key took the request")
 

@@ -243,6 +243,32 @@ def test_a_read_at_its_deadline_failed() -> None:
     assert reply(effects).failed == [f"{target.hex()[:8]} (no answer in time)"]
 
 
+def test_a_read_that_one_coordinator_could_not_end_is_asked_of_the_next() -> None:
+    """A member that was frozen reaches nobody in its first moment; others do."""
+    lone = Lone(5)
+    table, effects = operation(lone, get_request(lone.name(mine=False)))
+    ((first, request),) = sent(m.GetRequest, effects).items()
+    alone = m.Failed(request.id, FailedCode.READ_FAILED, 2, 1, ["x (unreachable)"], "")
+    ((second, _),) = sent(m.GetRequest, table.reply(request.id, first, alone)).items()
+    assert second != first
+    done = m.GetDone(request.id, 1, 2, [], [b""], [])
+    assert reply(table.reply(request.id, second, done)) == done._replace(id=1)
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_what_is_refused_because_it_is_late_is_asked_of_nobody_else(write: bool) -> None:
+    """A read that timed out says so; a write says that it was certainly not applied."""
+    lone = Lone(5)
+    name = lone.name(mine=False)
+    asked = put_request(names=[name]) if write else get_request(name)
+    table, effects = operation(lone, asked)
+    ((target, request),) = sent(type(asked), effects).items()
+    lone.wait(5.0)
+    effects = table.fail(request.id, target, "its time was over when it was read", untouched=True)
+    assert failed(effects) == (FailedCode.UNAVAILABLE if write else FailedCode.READ_FAILED)
+    assert "its time was over" in reply(effects).failed[0]
+
+
 def test_a_read_that_is_late_is_asked_of_the_next_owner_as_well() -> None:
     """Whoever asks first answers first: a member that is held up costs a moment, not the read."""
     lone = Lone(5)
