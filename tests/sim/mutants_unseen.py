@@ -25,10 +25,30 @@ REDUNDANT: Final[dict[str, str]] = {
         "without threads the flush that follows a rotation syncs the directory before anything is "
         "acknowledged; with threads it does not"
     ),
+    "own old writes prove amnesia": (
+        "a new actor is minted too often, which costs room in contexts and nothing else; "
+        "protocol/test_horizons.py shows the rule"
+    ),
 }
 """Another safeguard stands behind these, as things are now."""
 
 UNSEEN: Final[dict[str, str]] = {
+    "old writes come in after all": (
+        "not within 60 seeds, of which two let such a write come at all; sim/test_collecting.py and "
+        "protocol/test_horizons.py show the rule"
+    ),
+    **dict.fromkeys(
+        (
+            "the clock does not follow the horizon",
+            "a member that is behind is merged",
+            "a store that forgot keeps its horizons",
+            "rounds wait for nobody",
+            "fences stay up",
+            "a newcomer does not ask below what time nobody writes",
+            "hints do not hold a round up",
+        ),
+        "not hunted yet; tests in protocol/ show each rule",
+    ),
     "a replacement counts for reads while it is filled": (
         "takes a write that the lost member and one other had, a third that missed it and got no "
         "hint, and a read through the third while the replacement waits for that other one; "
