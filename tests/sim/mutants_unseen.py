@@ -34,8 +34,8 @@ REDUNDANT: Final[dict[str, str]] = {
 
 UNSEEN: Final[dict[str, str]] = {
     "old writes come in after all": (
-        "not within 60 seeds, of which two let such a write come at all; sim/test_collecting.py and "
-        "protocol/test_horizons.py show the rule"
+        "not within 60 seeds, of which two let such a write come at all; sim/test_collecting.py "
+        "and protocol/test_horizons.py show the rule"
     ),
     **dict.fromkeys(
         (
