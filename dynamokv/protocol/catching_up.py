@@ -31,6 +31,7 @@ from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
 from dynamokv.wire.messages import Fetch, Fetched, Same
 from dynamokv.wire.rounds import Agreed, Round, RoundStep
+from dynamokv.wire.weight import weight_of
 
 BUDGET_MS = round(limits.CATCH_UP_SECONDS * 1000)
 
@@ -73,12 +74,17 @@ class CatchingUp:
             return []
         if self.asked or self._epoch != self.home.epoch:
             return self._end()
+        pressure = self.home.load.pressure
+        if not pressure.may_work(now):
+            self.due = now + max(limits.COLLECT_STEP_SECONDS, pressure.wait(now))
+            return []
         try:
             page = self._page()
         except StorageError:
             self.home.counters["damaged_reads"] += 1
             return self._end()
         if not page:
+            self.due = now + limits.COLLECT_STEP_SECONDS
             return [] if self._cursor else self._end()
         self._keys = [key for key, _ in page]
         digests = [records.digest(record) for _, record in page]
@@ -103,6 +109,15 @@ class CatchingUp:
         self.asked, self.due = 0, math.inf
         return []
 
+    def awaits(self, id: int) -> bool:
+        """Whether this is the message whose answer is awaited."""
+        return id != 0 and id == self.asked
+
+    def on_peer_down(self, peer: bytes) -> None:
+        """What was asked of it will not be answered."""
+        if self.asked and peer == self._peer:
+            self._end()
+
     def on_reply(self, peer: bytes, message: Any) -> list[Effect]:
         """The answer that is awaited came; from somebody else, it is none."""
         if peer != self._peer:
@@ -113,6 +128,7 @@ class CatchingUp:
                 self.asked, self.due = 0, now
             case Fetched(records=found) if 0 < len(found) <= len(self._keys):
                 self._found = found
+                self.home.load.pressure.spend(now, weight_of(message))
                 if len(found) < len(self._keys):
                     self._cursor = self._keys[len(found)]
                 time, partitions = self._horizon, [self._partition]

@@ -110,7 +110,7 @@ class Collector:
 
     def on_agreed(self, peer: bytes, message: Agreed) -> list[Effect]:
         """Somebody has taken the step of a round, or still has a horizon."""
-        if message.id == self.catching_up.asked:
+        if self.catching_up.awaits(message.id):
             return self.catching_up.on_reply(peer, message)
         return self._after(self._drive.on_agreed(peer, message)) if self._drive else []
 

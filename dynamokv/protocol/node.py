@@ -211,7 +211,7 @@ class Node:
             return self.exchanges.on_reply(peer, message)
         if message.id in self.handoff.under_way:
             return self.handoff.on_reply(peer, message)
-        if message.id == self.collector.catching_up.asked:
+        if self.collector.catching_up.awaits(message.id):
             return self.collector.catching_up.on_reply(peer, message)
         return self.table.reply(message.id, peer, message)
 
@@ -220,6 +220,8 @@ class Node:
             return self.exchanges.on_reply(peer, message)
         if message.id in self.handoff.under_way:
             return self.handoff.on_refusal(message.id, peer)
+        if self.collector.catching_up.awaits(message.id):
+            return self.collector.catching_up.on_reply(peer, message)
         return self.table.fail(message.id, peer, message.detail, untouched=True)
 
     def _serve(self, handler: Callable[[Home, bytes, Any], list[Effect]]) -> _MessageHandler:
@@ -285,6 +287,7 @@ class Node:
         self.life.newcomer.on_peer_lost(peer)
         self.exchanges.on_peer_down(peer)
         self.handoff.on_peer_lost(peer)
+        self.collector.catching_up.on_peer_down(peer)
         return effects + self.table.peer_down(peer)
 
     def _on_undelivered(self, event: e.Undelivered) -> list[Effect]:

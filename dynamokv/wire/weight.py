@@ -28,7 +28,6 @@ _LISTS: Final[dict[type[Any], tuple[str, str]]] = {
     m.Scanned: ("keys", "records"),
     m.Fetch: ("keys", "keys"),
     Compared: ("keys", "keys"),
-    m.Hint: ("keys", "records"),
 }
 """The lists of bytes of a message; those of one list alone name it twice."""
 

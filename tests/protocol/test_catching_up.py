@@ -8,6 +8,7 @@ from dataclasses import replace
 from dynamokv import limits
 from dynamokv.causality.hlc import time_at
 from dynamokv.errors import CorruptionError
+from dynamokv.protocol import effects as e
 from dynamokv.testing.simulation.clocks import START_MS
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
@@ -15,6 +16,7 @@ from dynamokv.wire import rounds
 from dynamokv.wire.keys import name_of
 from dynamokv.wire.rounds import RoundStep
 from tests.protocol.council import GRACE, NAME, NOW, Council, X, Y, record, value
+from tests.protocol.lone import Lone, sent
 
 HORIZON = NOW - 1000
 DELETED = record(value(Y, HORIZON - 7))
@@ -103,6 +105,28 @@ def test_many_rows_are_shown_page_by_page() -> None:
     assert [key for key in council.restored.store.rows if key[0] == 0] == []
 
 
+def test_it_waits_while_background_work_has_to() -> None:
+    council = Restored()
+    council.restored.hold(DELETED)
+    pressure, now = council.restored.home.load.pressure, council.restored.home.clock.monotonic()
+    pressure.spend(now, 1 << 40)
+    council.meet()
+    assert council.restored.held() == DELETED
+    pressure.spend(now, -(1 << 41))
+    council.wait(council.restored.collector.catching_up.due - now)
+    council.meet()
+    assert council.restored.held() is None
+
+
+def test_pages_with_nothing_to_show_are_not_read_all_at_once() -> None:
+    council = Restored()
+    for name in council.names(2 * limits.CATCH_UP_ROWS + 3):
+        council.restored.hold(NEW, name)
+    council.meet(rounds=1)
+    catching_up, clock = council.restored.collector.catching_up, council.restored.home.clock
+    assert clock.monotonic() < catching_up.due <= clock.monotonic() + limits.COLLECT_STEP_SECONDS
+
+
 def test_an_answer_that_does_not_go_all_the_way() -> None:
     council = Restored()
     first, second = council.names(2)
@@ -116,6 +140,26 @@ def test_an_answer_that_does_not_go_all_the_way() -> None:
     finally:
         limits.ANSWER_BYTES_MAX = whole  # type: ignore[misc]
     assert council.restored.held(first) == council.restored.held(second) == large
+
+
+def test_a_refusal_ends_it_and_so_does_the_end_of_the_link() -> None:
+    """The next statement of a member that is ahead begins it anew."""
+    council = Restored()
+    question = asked(council)
+    catching_up = council.restored.collector.catching_up
+    assert catching_up.awaits(question.id)
+    assert not catching_up.awaits(0)
+    catching_up.on_peer_down(council.seats[0].id)
+    assert catching_up.awaits(question.id), "that was somebody else"
+    catching_up.on_peer_down(council.ahead.id)
+    assert not catching_up.awaits(question.id)
+    assert not catching_up.awaits(0), "nothing is not awaited"
+    question = asked(council)
+    refused = m.Refused(question.id, m.RefusedReason.NOT_READY, "unreachable")
+    assert catching_up.on_reply(council.ahead.id, refused) == []
+    assert not catching_up.awaits(question.id)
+    council.meet()
+    assert council.restored.held() is None
 
 
 # --- what it must not believe ---------------------------------------------------------------------
@@ -232,3 +276,19 @@ def test_a_whole_ring_forgets_what_a_restored_member_brought_back() -> None:
     council.go_on(30 * GRACE)
     assert [seat.held(NAME) for seat in council.seats] == [None] * 3
     assert council.reached == HORIZON
+
+
+def test_a_node_hands_it_refusals_and_the_end_of_a_link() -> None:
+    for by_refusal in (True, False):
+        lone = Lone(3)
+        peer = lone.peers[0]
+        catching_up = lone.node.collector.catching_up
+        lone.hold(DELETED)
+        catching_up.begin(peer, lone.row[1], HORIZON)
+        ((_, question),) = sent(m.Fetch, lone.step(e.Tick())).items()
+        assert catching_up.awaits(question.id)
+        if by_refusal:
+            lone.receive(peer, m.Refused(question.id, m.RefusedReason.NOT_READY, "not ready"))
+        else:
+            lone.step(e.PeerDown(peer))
+        assert not catching_up.awaits(question.id)
