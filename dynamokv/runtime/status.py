@@ -23,6 +23,8 @@ WATCHED = (
     "hints_delivered", "hints_dropped", "hints_refused",
     "trees_compared", "exchanges", "exchanges_given_up",
     "repaired_by_exchange_fetched", "repaired_by_exchange_pushed",
+    "rounds", "rounds_given_up", "collected", "below_horizon", "rebuilt_rows",
+    "sibling_cap_refused",
 )  # fmt: skip
 """Counters that operators watch: there from the start, not only when they have counted."""
 
