@@ -9,8 +9,9 @@ Rules:
     - ``UNAVAILABLE`` only before anything left.
     - An owner that is away gets a hint here, in the same write as the record itself, and another
       member keeps the record for it, if there is one (``handoff.py``). At a sloppy level that
-      member's acknowledgement counts for the owner's, and the receipt says so. ``ALL`` means the
-      owners.
+      member's acknowledgement counts for the owner's, and the receipt says so; but as long as the
+      owners themselves may be enough, they are waited for, up to ``hedge_after``. ``ALL`` means
+      the owners.
     - Minted once: a restart under a new topology sends the same records to the new owners.
 """
 
@@ -104,6 +105,11 @@ class PutOp:
         if away:
             self.stand_ins = stand_ins(home, keys[0], away)
             stood_in_for = self.stand_ins.values() if self.sloppy else ()
+            tally.away = stood_in_for
+            tally.patient = self.starts == 1
+            if stood_in_for:
+                now = home.clock.monotonic()
+                self.turn = min(self.deadline, now + home.settings.hedge_after)
             for owner, why_not in away.items():
                 if owner not in stood_in_for:
                     tally.fail(owner, why_not)
@@ -158,7 +164,12 @@ class PutOp:
         return self._settle(home)
 
     def on_timer(self, home: Home, now: float) -> list[Effect]:
-        """At the deadline, whatever is missing has failed."""
+        """Early: stand-ins count from now on, though owners may still answer. At the deadline,
+        whatever is missing has failed."""
+        if now < self.deadline:
+            self.turn = self.deadline
+            self.tally.patient = False
+            return self._settle(home)
         for owner in self.tally.owners:
             self.tally.fail(owner, "no answer in time")
         return self._end(FailedCode.INDETERMINATE, "")

@@ -6,7 +6,7 @@ stranger's is none. An owner that is away may be stood in for; it and its stand-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
 
 from dynamokv.protocol.credit import NO_CREDIT
@@ -27,9 +27,14 @@ _PENDING, _WON, _LOST = Verdict.PENDING, Verdict.WON, Verdict.LOST
 
 
 class Tally:
-    """Answers of ``owners``, of which ``needed`` must say yes."""
+    """Answers of ``owners``, of which ``needed`` must say yes.
 
-    __slots__ = ("failed", "needed", "owners", "stood_in", "yes")
+    Attributes:
+        away: owners that are not asked, because others may stand in for them.
+        patient: it waits for owners, where they may be enough without stand-ins.
+    """
+
+    __slots__ = ("away", "failed", "needed", "owners", "patient", "stood_in", "yes")
 
     def __init__(self, owners: Sequence[NodeId], needed: int) -> None:
         self.owners = owners
@@ -37,6 +42,8 @@ class Tally:
         self.yes: list[NodeId] = []
         self.failed: dict[NodeId, str] = {}
         self.stood_in: dict[NodeId, NodeId] = {}
+        self.away: Collection[NodeId] = ()
+        self.patient = True
 
     def add(self, owner: NodeId) -> None:
         """This owner did it. A failure told before is forgotten: the answer is the stronger
@@ -62,12 +69,18 @@ class Tally:
 
     @property
     def verdict(self) -> Verdict:
-        """Won at ``needed`` answers, lost when too few owners are left to get there."""
-        if len(self.yes) >= self.needed:
+        """Won at ``needed`` answers, lost when too few owners are left to get there. As long as it
+        is patient, stand-ins count only when the owners themselves cannot get there."""
+        if len(self.yes) >= self.needed and not (self.sloppy and self.patient and self._may_do()):
             return _WON
         if len(self.owners) - len(self.failed) < self.needed:
             return _LOST
         return _PENDING
+
+    def _may_do(self) -> bool:
+        """Whether owners that are asked themselves may be enough."""
+        hopeful = [o for o in self.owners if o not in self.failed and o not in self.away]
+        return len(hopeful) >= self.needed
 
     @property
     def sloppy(self) -> bool:

@@ -19,12 +19,13 @@ from dynamokv.wire import codec
 
 WATCHED = (
     "read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "wrong_cluster",
-    "peers_slow", "peers_down", "tree_mismatches", "members_replaced",
+    "overloaded", "expired", "credit_refused", "hedges_refused", "retries_refused",
+    "peers_up", "peers_slow", "peers_down", "members_replaced",
     "hints_delivered", "hints_dropped", "hints_refused",
-    "trees_compared", "exchanges", "exchanges_given_up",
+    "trees_compared", "exchanges", "exchanges_given_up", "tree_mismatches",
     "repaired_by_exchange_fetched", "repaired_by_exchange_pushed",
     "rounds", "rounds_given_up", "collected", "below_horizon", "rebuilt_rows",
-    "sibling_cap_refused",
+    "sibling_cap_refused", "frames_rejected",
 )  # fmt: skip
 """Counters that operators watch: there from the start, not only when they have counted."""
 
@@ -166,7 +167,8 @@ def status_of(
         "n": topology.n if topology else home.settings.n,
         "replicas": topology.replicas if topology else 0,
         "members": members(home),
-        "trees": trees(home),
+        # ``waiting``: comparisons with other owners that are due, or under way.
+        "trees": {**trees(home), "waiting": core.exchanges.wanted + len(core.exchanges.talks)},
         "horizons": horizons(home),
         "hints": home.hints.status(),
         "filling": filling(core),

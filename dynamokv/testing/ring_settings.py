@@ -23,6 +23,10 @@ own order of things."""
 COMMIT_NS: Final = (100_000, 10_000_000, 4)
 """Of an fsync, likewise."""
 
+PARTITIONS: Final = 32
+"""Unless a test says otherwise. Owners compare each of them with each other one every minute, which
+is most of what an idle ring does; a test has few keys, and hours to pass."""
+
 _OURS: Final = frozenset(
     {"address", "advertise", "seeds", "data_dir", "engine", "expect_members", "insecure"}
 )
@@ -59,7 +63,7 @@ def config_of(settings: dict[str, Any]) -> NodeConfig:
     ours = sorted(_OURS & settings.keys())
     if ours:
         raise ConfigError(f"{', '.join(ours)} is not for a simulated ring, which runs nowhere")
-    return NodeConfig.load(NodeConfig(), **settings)
+    return NodeConfig.load(NodeConfig(partitions=PARTITIONS), **settings)
 
 
 def core_settings(config: NodeConfig, addresses: list[str]) -> dict[str, Any]:

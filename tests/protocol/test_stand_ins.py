@@ -134,6 +134,18 @@ def test_a_level_that_the_owners_reach_alone_is_not_sloppy() -> None:
     assert done.hinted == [lone.others[0]]
 
 
+def test_owners_that_may_be_enough_are_waited_for_a_moment() -> None:
+    """With one of three owners down, a quorum of owners is there, and later reads meet it."""
+    lone = Away(1)
+    (stand_in,) = sent(m.Hint, lone.begin())
+    assert no_reply(lone.acknowledge(stand_in) + lone.durable())
+    assert not reply(lone.acknowledge(lone.others[1])).sloppy
+    (stand_in,) = sent(m.Hint, lone.begin(ticket=2))
+    assert no_reply(lone.acknowledge(stand_in) + lone.durable())
+    done = reply(lone.after(lone.home.settings.hedge_after))
+    assert (done.sloppy, done.replicas) == (True, [stand_in, lone.me])
+
+
 def test_a_stand_in_counts_once() -> None:
     lone = Away(2)
     (first, second) = sent(m.Hint, lone.begin(level=3))
@@ -217,7 +229,8 @@ def test_without_room_the_write_goes_on_and_the_partition_is_noted() -> None:
     # Who keeps it elsewhere says so.
     lone.begin(ticket=2)
     lone.acknowledge(stand_in)
-    assert reply(lone.durable()).hinted == [lone.others[0]]
+    lone.durable()
+    assert reply(lone.after(lone.home.settings.hedge_after)).hinted == [lone.others[0]]
 
 
 def test_a_write_that_starts_again_is_owed_to_those_that_are_away_by_then() -> None:

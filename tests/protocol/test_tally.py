@@ -57,6 +57,8 @@ def test_a_stand_in_counts_for_its_owner_until_that_one_answers() -> None:
     tally.add_stand_in(STRANGER, node_id(98))
     assert (tally.yes, tally.failed, tally.verdict) == ([OWNERS[1]], {}, Verdict.PENDING)
     tally.add(OWNERS[0])
+    assert (tally.verdict, tally.sloppy) == (Verdict.PENDING, True), "the third may still answer"
+    tally.patient = False
     assert (tally.verdict, tally.sloppy) == (Verdict.WON, True)
     assert tally.replicas() == [STRANGER, OWNERS[0]]
     tally.add(OWNERS[1])
@@ -70,3 +72,11 @@ def test_a_stand_in_that_was_not_needed_is_not_named() -> None:
     tally.add(OWNERS[0])
     tally.add_stand_in(OWNERS[1], STRANGER)
     assert (tally.sloppy, tally.replicas()) == (False, [OWNERS[0]])
+
+
+def test_stand_ins_count_at_once_where_owners_cannot_be_enough() -> None:
+    tally = Tally(OWNERS, 2)
+    tally.away = OWNERS[1:]
+    tally.add(OWNERS[0])
+    tally.add_stand_in(OWNERS[1], STRANGER)
+    assert (tally.verdict, tally.sloppy) == (Verdict.WON, True)
