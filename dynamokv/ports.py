@@ -63,6 +63,10 @@ class Reader(Protocol):
         """``visible`` rows with start <= key < end in key order, as of the call."""
         ...
 
+    def scan_readable(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The same, without the ranges that the store has quarantined."""
+        ...
+
     def at_rest(self, action: Callable[[], None]) -> None:
         """Do this while no batch is on its way into the store and all before are accounted for: at
         once, or before the next one begins."""

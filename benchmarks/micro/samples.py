@@ -108,6 +108,8 @@ class Rows:
     def scan_visible(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         return iter(())
 
+    scan_readable = scan_visible
+
     def at_rest(self, action: Callable[[], None]) -> None:
         action()
 

@@ -253,6 +253,13 @@ class Report(NamedTuple):
     text: str
 
 
+class Mend(NamedTuple):
+    """What the store could not read of this partition was brought back by other owners: whatever
+    it has quarantined there is read again."""
+
+    partition: int
+
+
 class Again(NamedTuple):
     """Step this event, once the effects before this one are carried out: what it waited for is
     here."""
@@ -261,7 +268,17 @@ class Again(NamedTuple):
 
 
 Effect: TypeAlias = (
-    Send | Write | Reply | Connect | Disconnect | Describe | Ready | JoinFailed | Report | Again
+    Send
+    | Write
+    | Reply
+    | Connect
+    | Disconnect
+    | Describe
+    | Ready
+    | JoinFailed
+    | Report
+    | Mend
+    | Again
 )
 """What ``step`` returns is a list of these."""
 

@@ -40,8 +40,9 @@ FETCH_BUDGET_MS = round(limits.EXCHANGE_RETRY_SECONDS * limits.EXCHANGE_TRIES * 
 class Reading:
     """Rows of a partition, a piece at a time."""
 
-    def __init__(self, reader: Reader, partition: int) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader, partition: int, *, damaged: bool = False) -> None:
+        self._scan = reader.scan_readable if damaged else reader.scan_visible
+        self.partition = partition
         self._first, self._end = row_keys.partition_range(partition)
         self._rows: Iterator[tuple[bytes, bytes]] = iter(())
         self._ahead: tuple[bytes, bytes] | None = None
@@ -53,7 +54,7 @@ class Reading:
             StorageError: they cannot be read.
         """
         if self._ahead is None or self._ahead[0] != start:
-            self._rows = self._reader.scan_visible(start or self._first, self._end)
+            self._rows = self._scan(start or self._first, self._end)
             self._ahead = next(self._rows, None)
         if self._ahead is None:
             return [], EDGE
@@ -68,12 +69,17 @@ class Talk:
 
     Args:
         asked: ids of messages whose answers are awaited, and who awaits them; kept current here.
+        damaged: some rows of this side cannot be read, and are to be brought back. ``tree`` is then
+            one without any record, so that all that can be read is listed.
 
     Attributes:
         due: when ``step`` has something to do, in the clock's monotonic seconds.
         over: nothing is left to do.
         failed: it was given up.
+        refused: because the peer has no tree now; it asks when it has one.
         repaired: keys that it has brought to either side.
+        skipped: keys that could not be had, or given.
+        damaged: as above.
     """
 
     def __init__(
@@ -84,6 +90,8 @@ class Talk:
         tree: Tree,
         new_id: Callable[[], int],
         asked: dict[int, Talk],
+        *,
+        damaged: bool = False,
     ) -> None:
         self.peer = peer
         self.partition = partition
@@ -91,12 +99,15 @@ class Talk:
         self.due = 0.0
         self.over = False
         self.failed = False
+        self.refused = False
         self.repaired = 0
+        self.skipped = 0
+        self.damaged = damaged
         self._home = home
         self._new_id = new_id
         self._asked = asked
         self._exchange = Exchange(tree, partition, home.epoch, new_id, records.digest)
-        self._reading = Reading(home.reader, partition)
+        self._reading = Reading(home.reader, partition, damaged=damaged)
         self._sent: Question | Fetch | Replicate | None = None
         self._tries = 0
         self._fetch: list[bytes] = []
@@ -180,12 +191,14 @@ class Talk:
         """Whatever is refused for one of its keys is asked for without it."""
         about_keys = message.reason in (RefusedReason.STORAGE, RefusedReason.CLOCK_DRIFT)
         if not about_keys or not isinstance(sent, (Fetch, Replicate)):
+            self.refused = message.reason == RefusedReason.NOT_READY
             return self.give_up()
         if self._chunk > 1:
             self._chunk = max(1, len(sent.keys) // 2)
         else:
             wanted = self._fetch if type(sent) is Fetch else self._push
             del wanted[: self._taken]
+            self.skipped += 1
             self._home.counters["exchange_keys_skipped"] += 1
         self.due = now
         return []
@@ -239,6 +252,7 @@ class Talk:
             rows, following = self._reading.piece(start, limits.TREE_STEP_ROWS)
         except StorageError:
             self._home.counters["damaged_reads"] += 1
+            self._home.forest.cannot_read(self.partition)
             return self.give_up()
         self._exchange.on_rows(rows, following)
         return self._go_on(now)
@@ -277,7 +291,7 @@ class Talk:
             try:
                 record = self._home.reader.visible(key)
             except StorageError:
-                self._home.counters["damaged_reads"] += 1
+                self._home.damaged_read([key])
                 continue
             if record is not None:
                 keys.append(key)

@@ -3,25 +3,39 @@ bounded pieces.
 
 Knows: questions, trees, rows. Rules:
     - Nothing is remembered between questions; a lost answer is asked for again.
-    - A partition whose tree is not known is not compared: its owner will ask when it is.
+    - A partition whose tree is not known is not compared: its owner will ask when it is. But two
+      who cannot read everything tell each other what they can.
     - Only members are answered.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dynamokv import limits
 from dynamokv.errors import StorageError
 from dynamokv.merkle.compare import Listing, answer
-from dynamokv.merkle.messages import CompareKeys, Question
+from dynamokv.merkle.messages import (
+    Branches,
+    CompareKeys,
+    CompareLeaves,
+    CompareRoot,
+    Differing,
+    Question,
+)
+from dynamokv.merkle.tree import BRANCH_BYTES, FAN_OUT, SUM_BYTES
 from dynamokv.protocol.effects import Effect, Send
 from dynamokv.protocol.exchange import Reading
 from dynamokv.protocol.home import Home
 from dynamokv.types import NodeId
 from dynamokv.wire import record as records
 from dynamokv.wire.messages import Refused, RefusedReason
+
+NO_ROWS: Final = bytes(SUM_BYTES)
+"""The root of an empty tree, and of one who cannot read everything."""
+
+ALL_DIFFER: Final = b"\xff" * BRANCH_BYTES
 
 
 class _Job(NamedTuple):
@@ -47,18 +61,24 @@ class Answers:
         """Another owner compares a partition with this one."""
         home = self.home
         assert home.topology is not None
-        tree = home.forest.tree(question.partition)
-        if tree is None or home.topology.member(NodeId(peer)) is None:
+        forest, partition = home.forest, question.partition
+        tree, damaged = forest.tree(partition), partition in forest.unreadable
+        known = damaged or tree is not None
+        if type(question) is CompareRoot and damaged:
+            # Whoever can read its own copy brings this one back when it is asked.
+            known = question.root == NO_ROWS
+        if not known or home.topology.member(NodeId(peer)) is None:
             return _refuse(peer, question.id, RefusedReason.NOT_READY, "no tree of it here")
         try:
             if not isinstance(question, CompareKeys):
-                return [Send(peer, answer(tree, question))]
-            listing = Listing(question, tree.seed, records.digest)
+                found = _all_differs(question) if tree is None else answer(tree, question)
+                return [Send(peer, found)]
+            listing = Listing(question, forest.seed, records.digest)
         except ValueError:
             home.counters["poison_questions"] += 1
             return []
         if len(self._jobs) < limits.EXCHANGE_LISTINGS_MAX:
-            job = _Job(listing, Reading(home.reader, question.partition))
+            job = _Job(listing, Reading(home.reader, partition, damaged=damaged))
             self._jobs.setdefault((peer, question.id), job)
             self.due = min(self.due, home.clock.monotonic())
         return []
@@ -77,6 +97,7 @@ class Answers:
             found = listing.on_rows(*reading.piece(listing.start, limits.TREE_STEP_ROWS))
         except StorageError as error:
             self.home.counters["damaged_reads"] += 1
+            self.home.forest.cannot_read(reading.partition)
             del self._jobs[at]
             text = str(error)[: limits.TEXT_BYTES_MAX]
             return _refuse(peer, id, RefusedReason.STORAGE, text)
@@ -84,6 +105,17 @@ class Answers:
             return []
         del self._jobs[at]
         return [Send(peer, found)]
+
+
+def _all_differs(question: CompareRoot | CompareLeaves) -> Branches | Differing:
+    """The answer of one who has no tree, because it cannot read everything, to another such one:
+    then both list what they can read."""
+    if isinstance(question, CompareRoot):
+        return Branches(question.id, ALL_DIFFER)
+    firsts = (branch * FAN_OUT for branch in question.branches)
+    return Differing(
+        question.id, [leaf for first in firsts for leaf in range(first, first + FAN_OUT)]
+    )
 
 
 def _refuse(peer: bytes, id: int, reason: RefusedReason, text: str) -> list[Effect]:

@@ -16,19 +16,24 @@ Rules:
     - An exchange that brought something, or was given up, is followed by another one a little
       later. So a difference that was left over for any reason is found soon, and it ends when both
       roots are equal.
+    - A partition of which the store cannot read everything is compared as if it held only what it
+      can read; it answers nobody meanwhile, and its quarantine keeps reads away from it. Only when
+      that was done with all other owners is it read again, without what nobody brought back: a
+      write that this owner acknowledged may be at any one of them.
     - A newcomer that is being filled gets everything anyway, and compares nothing.
 """
 
 from __future__ import annotations
 
-import heapq
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from dynamokv import limits
 from dynamokv.merkle.messages import CompareRoot, Question
-from dynamokv.protocol.effects import Effect, ExchangeStored
+from dynamokv.merkle.tree import Tree
+from dynamokv.protocol.effects import Effect, ExchangeStored, Mend
 from dynamokv.protocol.exchange import Talk
 from dynamokv.protocol.exchange_answers import Answers
 from dynamokv.protocol.home import Home
@@ -51,9 +56,10 @@ class Exchanges:
         self.talks: dict[tuple[NodeId, int], Talk] = {}
         self._new_id = new_id
         self._epoch = 0
+        self._mending: dict[int, set[NodeId]] = {}
         self._wanted: dict[NodeId, dict[int, None]] = {}
         self._startable = False
-        self._later: list[tuple[float, NodeId, int]] = []
+        self._later: dict[tuple[NodeId, int], float] = {}
         self._under_way: Counter[NodeId] = Counter()
         self._rounds: dict[NodeId, _Round] = {}
         self._beat_at = 0.0
@@ -72,7 +78,7 @@ class Exchanges:
         soon = self.home.clock.monotonic() + limits.EXCHANGE_AGAIN_SECONDS
         for partition in self.home.forest.plots:
             if peer in self._others(partition):
-                heapq.heappush(self._later, (soon, peer, partition))
+                self._compare_later(peer, partition, soon)
         return []
 
     @property
@@ -100,6 +106,10 @@ class Exchanges:
         self._wanted.setdefault(peer, {}).setdefault(partition)
         self._startable = True
 
+    def _compare_later(self, peer: NodeId, partition: int, soon: float) -> None:
+        self._later.pop((peer, partition), None)
+        self._later[peer, partition] = soon
+
     # --- time -------------------------------------------------------------------------------------
 
     @property
@@ -113,8 +123,8 @@ class Exchanges:
             due = min(due, self._start_at)
         for talk in self.talks.values():
             due = min(due, talk.due)
-        if self._later:
-            due = min(due, self._later[0][0])
+        # All of them wait for the same time, so the first one is due first.
+        due = min(due, next(iter(self._later.values()), math.inf))
         return max(due, self._step_at)
 
     def tick(self, now: float) -> list[Effect]:
@@ -130,9 +140,9 @@ class Exchanges:
             self.want(partition)
         if now >= self._beat_at:
             self._beat(now)
-        while self._later and self._later[0][0] <= now:
-            _, peer, partition = heapq.heappop(self._later)
-            self._want(peer, partition)
+        for at in [at for at, soon in self._later.items() if soon <= now]:
+            del self._later[at]
+            self._want(*at)
         effects = self.answers.step() if self.answers.due <= now else []
         readers = 1
         for talk in list(self.talks.values()):
@@ -148,7 +158,7 @@ class Exchanges:
         self._epoch = home.epoch
         for talk in list(self.talks.values()):
             self._drop(talk)
-        self._wanted, self._later = {}, []
+        self._wanted, self._later, self._mending = {}, {}, {}
         rounds: dict[NodeId, list[int]] = {}
         for partition in range(len(home.owners)):
             for peer in self._others(partition):
@@ -188,11 +198,14 @@ class Exchanges:
                 if partition in busy:
                     continue
                 del wanted[partition]
-                tree = home.forest.tree(partition)
+                tree, damaged = home.forest.tree(partition), partition in home.forest.unreadable
+                if damaged:
+                    tree = Tree(home.forest.seed)
                 if tree is None:
                     # It is compared as soon as it is known.
                     continue
-                talk = Talk(home, peer, partition, tree, self._new_id, self.asked)
+                fields = (home, peer, partition, tree, self._new_id, self.asked)
+                talk = Talk(*fields, damaged=damaged)
                 self.talks[peer, partition] = talk
                 busy.add(partition)
                 self._under_way[peer] += 1
@@ -204,7 +217,7 @@ class Exchanges:
     def on_question(self, home: Home, peer: bytes, question: Question) -> list[Effect]:
         """Another owner compares a partition."""
         peer = NodeId(peer)
-        if type(question) is CompareRoot:
+        if type(question) is CompareRoot and home.forest.tree(question.partition) is not None:
             self._wanted.get(peer, {}).pop(question.partition, None)
             talk = self.talks.get((peer, question.partition))
             if talk is not None and talk.at_the_root and peer < home.node_id:
@@ -241,12 +254,27 @@ class Exchanges:
         if not talk.over or self.talks.get((talk.peer, talk.partition)) is not talk:
             return effects
         failed = talk.failed
+        if talk.damaged and not failed and not talk.skipped:
+            effects = effects + self._brought_back(talk.peer, talk.partition)
         self._drop(talk)
         self.home.counters["exchanges_given_up" if failed else "exchanges"] += 1
-        if failed or talk.repaired:
+        # Whoever has no tree asks when it has one, but not somebody who cannot read everything.
+        if talk.repaired or (failed and (talk.damaged or not talk.refused)):
             again = self.home.clock.monotonic() + limits.EXCHANGE_AGAIN_SECONDS
-            heapq.heappush(self._later, (again, talk.peer, talk.partition))
+            self._compare_later(talk.peer, talk.partition, again)
         return effects
+
+    def _brought_back(self, peer: NodeId, partition: int) -> list[Effect]:
+        """This owner has given what it has of a damaged partition; was it the last one?"""
+        done = self._mending.setdefault(partition, set())
+        done.add(peer)
+        if not done.issuperset(self._others(partition)):
+            return []
+        del self._mending[partition]
+        # Should more turn out to be damaged, that begins anew.
+        self.home.forest.unreadable.discard(partition)
+        self.home.counters["partitions_mended"] += 1
+        return [Mend(partition)]
 
     def _drop(self, talk: Talk) -> None:
         talk.give_up()

@@ -98,7 +98,9 @@ class Forest:
         plots: of partitions whose tree is known.
         unknown: owned partitions whose tree is not, in the order in which they are built.
         build: the one that is being built, of a partition in either of these.
-        fresh: partitions whose tree has become known since somebody last looked.
+        unreadable: partitions, among the unknown ones, of which the store cannot read everything.
+        fresh: partitions whose tree has become known since somebody last looked, or will not
+            become so before other owners bring back what cannot be read.
         checked_at: when the last partition of a whole round was compared with the store, in the
             clock's monotonic seconds; None before that.
         compared_at: when all of them were last compared with those of other owners, in a slow
@@ -111,6 +113,7 @@ class Forest:
         self.plots: dict[int, Plot] = {}
         self.unknown: dict[int, None] = {}
         self.build: Build | None = None
+        self.unreadable: set[int] = set()
         self.fresh: list[int] = []
         self.checked_at: float | None = None
         self.compared_at: float | None = None
@@ -154,6 +157,7 @@ class Forest:
         for partition in [*self.plots, *self.unknown]:
             if partition not in wanted:
                 self.forget(partition)
+                self.unreadable.discard(partition)
                 del self.unknown[partition]
         if self._in_store is None:
             self._recall(wanted, actor, topology.partitions)
@@ -168,6 +172,15 @@ class Forest:
         self.unknown[partition] = None
         if self.build is not None and self.build.partition == partition:
             self.build = None
+
+    def cannot_read(self, partition: int) -> None:
+        """Some row of this partition cannot be read: a tree would promise it, so there is none, and
+        other owners have to help."""
+        owned = partition in self.plots or partition in self.unknown
+        if owned and partition not in self.unreadable:
+            self.forget(partition)
+            self.unreadable.add(partition)
+            self.fresh.append(partition)
 
     # --- ports.Account ----------------------------------------------------------------------------
 
@@ -234,6 +247,7 @@ class Forest:
         partition, plot = self.build.partition, self.build.plot
         self.build = None
         self.unknown.pop(partition, None)
+        self.unreadable.discard(partition)
         before = self.plots.get(partition)
         self.plots[partition] = plot
         if before is None:

@@ -9,7 +9,8 @@ Rules:
       hindered (``home.load.pressure``).
     - Those that are not known come first.
     - A partition that cannot be read is tried again after the others; its tree is not known
-      meanwhile, because it would promise rows that nobody can read.
+      meanwhile, because it would promise rows that nobody can read. Other owners bring them back
+      (``exchanges``).
     - A tree that differs from the one built anew was wrong: that is counted, said, and mended.
 """
 
@@ -81,6 +82,7 @@ class Builder:
         except StorageError as error:
             forest.forget(build.partition)
             self.home.horizons.doubt(build.partition)
+            forest.cannot_read(build.partition)
             self.home.counters["trees_unreadable"] += 1
             self._step_at = now + limits.TREE_RETRY_SECONDS
             text = f"partition {build.partition} cannot be read, so it has no tree: {error}"

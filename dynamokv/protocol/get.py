@@ -107,7 +107,7 @@ class GetOp:
             local = [visible(key) or records.ABSENT for key in self.keys]
         except StorageError as error:
             # As good as an owner that is down: the others still have it.
-            home.counters["damaged_reads"] += 1
+            home.damaged_read(self.keys)
             self.tally.fail(home.node_id, str(error)[: limits.TEXT_BYTES_MAX])
             return
         self.local = self.answers[home.node_id] = local

@@ -8,7 +8,7 @@ it. A client has one too, with no store and no share of the ring.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dynamokv import limits
@@ -233,10 +233,16 @@ class Home:
         try:
             return self.reader.newest(key)
         except StorageError:
-            self.counters["damaged_reads"] += 1
+            self.damaged_read([key])
             self.forgot()
             self.horizons.doubt(row_keys.partition_of(key))
             return None
+
+    def damaged_read(self, keys: Iterable[bytes]) -> None:
+        """One of these records cannot be read: other owners have to bring it back."""
+        self.counters["damaged_reads"] += 1
+        for partition in {row_keys.partition_of(key) for key in keys}:
+            self.forest.cannot_read(partition)
 
     def under_way(self, key: bytes) -> bytes | None:
         """The record that a write builds on, while the store does not have it: its disk may yet

@@ -69,7 +69,7 @@ def serve_fetch(home: Home, peer: bytes, message: Fetch) -> list[Effect]:
     try:
         found = [visible(key) for key in message.keys]
     except StorageError as error:
-        return _damaged(home, peer, message.id, error)
+        return _damaged(home, peer, message.id, message.keys, error)
     if message.digests and [records.digest(record) for record in found] == message.digests:
         return [Send(peer, Same(message.id))]
     shown = records.fitting([record or records.ABSENT for record in found])
@@ -95,7 +95,7 @@ def serve_scan(home: Home, peer: bytes, message: Scan) -> list[Effect]:
         page = _page(home, peer, message)
     except StorageError as error:
         # Without these rows the newcomer would count as a copy that it is not: it asks again.
-        return _damaged(home, peer, message.id, error)
+        return _damaged(home, peer, message.id, [], error)
     pressure.spend(now, sum(map(len, page.keys)) + sum(map(len, page.records)))
     effects: list[Effect] = [Send(peer, page)]
     if message.start <= row_keys.FIRST_DATA_ROW:
@@ -143,8 +143,10 @@ def _listed(home: Home, peer: bytes, partition: int, start: bytes) -> list[bytes
     return keys[bisect_left(keys, start) :]
 
 
-def _damaged(home: Home, peer: bytes, id: int, error: StorageError) -> list[Effect]:
-    home.counters["damaged_reads"] += 1
+def _damaged(
+    home: Home, peer: bytes, id: int, keys: list[bytes], error: StorageError
+) -> list[Effect]:
+    home.damaged_read(keys)
     return _refuse(peer, id, RefusedReason.STORAGE, str(error)[: limits.TEXT_BYTES_MAX])
 
 

@@ -95,7 +95,7 @@ class NoStore:
         """Nothing."""
         return iter(())
 
-    scan_visible = scan
+    scan_visible = scan_readable = scan
 
     def at_rest(self, action: Callable[[], None]) -> None:
         """It always is."""

@@ -27,6 +27,7 @@ import heapq
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from operator import itemgetter
 from typing import TypeAlias
 
@@ -66,7 +67,8 @@ class CommitQueue:
         self._queue: list[Write] = []
         self._changes: list[Change] = []
         self._lost_track: list[bytes] = []
-        self._at_rest: list[Callable[[], None]] = []
+        self._to_mend: list[tuple[bytes, bytes]] = []
+        self._at_rest: list[Callable[[], object]] = []
         self._busy = False
         self._closed = False
         self._flush_wanted = False
@@ -104,7 +106,21 @@ class CommitQueue:
         """The rows of a range that reads may show."""
         return self.engine.scan(start, end)
 
-    def at_rest(self, action: Callable[[], None]) -> None:
+    def scan_readable(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """The same, without the ranges that the engine has quarantined."""
+        quarantined = getattr(self.engine, "quarantined", None)
+        lost = sorted((x.start, x.end) for x in quarantined()) if quarantined else []
+        scans = []
+        for bad, following in lost:
+            if start < bad < end:
+                scans.append(self.engine.scan(start, bad))
+            if bad < end:
+                start = max(start, following)
+        if start < end:
+            scans.append(self.engine.scan(start, end))
+        return chain.from_iterable(scans)
+
+    def at_rest(self, action: Callable[[], object]) -> None:
         """Do this while no batch is on its way and all before are accounted for."""
         if self._busy:
             self._at_rest.append(action)
@@ -138,7 +154,19 @@ class CommitQueue:
             return
         self._busy = True
         self._flush_wanted = False
-        self._start((self._flush, partial(self._committed, [])))
+        self._start((partial(_failure, self.engine.flush), partial(self._committed, [])))
+
+    def mend(self, start: bytes, end: bytes) -> None:
+        """What the engine has quarantined of this range was brought back: read it again."""
+        if hasattr(self.engine, "heal"):
+            self._to_mend.append((start, end))
+            self._mend_next()
+
+    def _mend_next(self) -> None:
+        if self._to_mend and not self._busy and not self._closed:
+            self._busy = True
+            heal = partial(self.engine.heal, *self._to_mend.pop(0))  # type: ignore[attr-defined]
+            self._start((partial(_failure, heal), partial(self._committed, [])))
 
     @property
     def idle(self) -> bool:
@@ -169,25 +197,14 @@ class CommitQueue:
         try:
             return self.engine.get(key)
         except Exception as error:  # a foreign engine may raise anything; the node lives
-            log.warning("what a write replaces cannot be read: %s", text_of(error))
+            log.debug("what a write replaces cannot be read: %s", text_of(error))
             self._lost_track.append(key)
             return None
 
     def _apply(self, batch: list[Write], *, sync: bool) -> str:
         """Why the engine refused the batch, or nothing. May run in another thread."""
         rows: list[Row] = [row for effect in batch for row in effect.rows]
-        try:
-            self.engine.apply(rows, sync=sync)
-        except Exception as error:  # a foreign engine may raise anything; the node lives
-            return text_of(error)
-        return ""
-
-    def _flush(self) -> str:
-        try:
-            self.engine.flush()
-        except Exception as error:  # as above
-            return text_of(error)
-        return ""
+        return _failure(partial(self.engine.apply, rows, sync=sync))
 
     def _committed(self, batch: list[Write], error: str) -> None:
         """A job was done."""
@@ -196,6 +213,7 @@ class CommitQueue:
         actions, self._at_rest = self._at_rest, []
         for action in actions:
             action()
+        self._mend_next()
         self.commit()
         if self._flush_wanted:
             self.flush_soon()
@@ -228,6 +246,15 @@ class CommitQueue:
         self.release(
             [_blamed(effect.otherwise, error) for effect in batch if effect.otherwise is not None]
         )
+
+
+def _failure(action: Callable[[], None]) -> str:
+    """Why this could not be done, or nothing."""
+    try:
+        action()
+    except Exception as error:  # a foreign engine may raise anything; the node lives
+        return text_of(error)
+    return ""
 
 
 def text_of(error: Exception) -> str:

@@ -24,6 +24,7 @@ from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import After, Effect, Event
 from dynamokv.protocol.home import Home
 from dynamokv.wire import frame as frames
+from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import BEFORE_THE_RING, Message
 from dynamokv.wire.weight import weight_of
@@ -66,6 +67,10 @@ class Writes(Protocol):
 
     def commit(self) -> None:
         """Send on its way what was taken in."""
+        ...
+
+    def mend(self, start: bytes, end: bytes) -> None:
+        """Read again what the engine has quarantined of this range."""
         ...
 
 
@@ -129,6 +134,7 @@ class Executor:
             e.Ready: lambda _: listener.on_ready(),
             e.JoinFailed: lambda effect: listener.on_join_failed(effect.reason, effect.text),
             e.Report: self._report,
+            e.Mend: self._mend,
             e.Again: lambda effect: self.step(effect.event),
         }
 
@@ -232,6 +238,10 @@ class Executor:
     def _write(self, effect: e.Write) -> None:
         assert self.committer is not None, "a client has no store"
         self.committer.write(effect)
+
+    def _mend(self, effect: e.Mend) -> None:
+        assert self.committer is not None, "a client has no store"
+        self.committer.mend(*row_keys.partition_range(effect.partition))
 
     def _report(self, effect: e.Report) -> None:
         logging.getLogger(f"dynamokv.{effect.area}").log(

@@ -9,9 +9,11 @@ import pytest
 
 from dynamokv import limits
 from dynamokv.errors import CorruptionError
+from dynamokv.merkle.compare import Read
 from dynamokv.merkle.messages import Answer, Compared, CompareKeys, CompareRoot, Differing, Question
 from dynamokv.merkle.tree import LEAVES
 from dynamokv.protocol import effects as e
+from dynamokv.protocol.exchange import Talk
 from dynamokv.wire import messages as m
 from dynamokv.wire.keys import name_of, row_key
 from tests.protocol.lone import CLIENT, NOW, OTHER, Lone, of, record, sent
@@ -234,17 +236,20 @@ def test_only_what_both_own_is_compared_on_a_return() -> None:
 
 
 def test_an_asker_that_cannot_read_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = Pair(some(2), some(3))
-    while not (pair.one.home.forest.plots and pair.other.home.forest.plots):
-        pair.round()
+    lone = Lone()
+    tree = lone.home.forest.tree(3)
+    assert tree is not None
 
     def damaged(start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise CorruptionError("block 7 is damaged")
 
-    for side in (pair.one, pair.other):
-        monkeypatch.setattr(side.store, "scan_visible", damaged)
-    pair.run(2.0)
-    assert sum(side.count("exchanges_given_up") for side in (pair.one, pair.other)) > 0
+    monkeypatch.setattr(lone.store, "scan_visible", damaged)
+    talk = Talk(lone.home, lone.peers[0], 3, tree, lone.node.table.new_id, {})
+    talk._exchange.next = Read(b"")
+    talk.step(0.0)
+    assert talk.failed
+    assert lone.home.counters["damaged_reads"] == 1
+    assert lone.home.forest.unreadable == {3}
 
 
 def test_repair_waits_while_the_foreground_is_hindered() -> None:

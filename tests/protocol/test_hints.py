@@ -52,6 +52,8 @@ class Rows:
     def scan_visible(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise AssertionError("hints build on what is newest")
 
+    scan_readable = scan_visible
+
     def at_rest(self, action: Callable[[], None]) -> None:
         raise AssertionError("hints have no trees")
 

@@ -68,8 +68,8 @@ IDENTITY: Final = (
         (
             Edit(
                 Home.held,
-                'self.counters["damaged_reads"] += 1\n        self.forgot()',
-                'self.counters["damaged_reads"] += 1',
+                "self.damaged_read([key])\n        self.forgot()",
+                "self.damaged_read([key])",
             ),
         ),
     ),

@@ -79,11 +79,6 @@ TREES: Final = (
 
 EXCHANGES: Final = (
     Mutant(
-        "no comparison when an owner is up again",
-        "who was away may have missed something, and so may those who were away from it",
-        (Edit(Exchanges.on_return, "if peer in self._others(partition):", "if False:"),),
-    ),
-    Mutant(
         "no comparison at all but in rounds",
         "a start, a return, a new ring and a repair are followed by a comparison",
         (
@@ -135,6 +130,11 @@ EXCHANGES: Final = (
         "roots are all the same",
         "a difference of any record shows in the root",
         (Edit(compare.answer, "if question.root == tree.root():", "if True:"),),
+    ),
+    Mutant(
+        "what cannot be read is left to itself",
+        "a damaged partition is brought back by its other owners",
+        (Edit(Forest.cannot_read, "self.fresh.append(partition)", "pass"),),
     ),
 )
 

@@ -175,15 +175,13 @@ class Store:
                 self._install(edit, self.view.frozen)
 
     def heal(self, start: bytes, end: bytes) -> None:
-        """Ranges within these bounds are quarantined no longer. Raises as above."""
+        """What is quarantined within these bounds is so no longer. Raises as above."""
         with self.lock:
-            healed = tuple(
-                (lost.start, lost.end)
-                for lost in self.view.lost
-                if start <= lost.start and lost.end <= end
-            )
-            if healed:
-                self._install(Edit(healed=healed), self.view.frozen)
+            touched = [x for x in self.view.lost if x.start < end and start < x.end]
+            if touched:
+                healed = tuple((lost.start, lost.end) for lost in touched)
+                left = tuple(without(touched, [(start, end)]))
+                self._install(Edit(healed=healed, lost=left), self.view.frozen)
 
     def drop(self, start: bytes, end: bytes) -> None:
         """Tables no longer show keys with start <= key < end. Raises as above."""

@@ -234,15 +234,13 @@ class _Run:
             self._report(Rule.LIVENESS, f"nothing is wrong, and {text}")
 
     def _healed_unread(self) -> bool:
-        """Whether all copies become equal in time though nobody reads. Where rows cannot be read,
-        they need not."""
+        """Whether all copies become equal in time though nobody reads."""
         world = self.world
         ends_ns = world.now_ns + round(HEAL_SECONDS * 1e9)
         while differing := list(differing_owners(world.members())):
             if world.now_ns >= ends_ns:
-                if not any(kind.damages for kind in world.plan.kinds):
-                    for text in differing:
-                        self._report(Rule.CONVERGENCE, text)
+                for text in differing:
+                    self._report(Rule.CONVERGENCE, text)
                 return False
             world.cluster.run(SLICE_SECONDS)
         return True

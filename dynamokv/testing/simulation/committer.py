@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from dynamokv.ports import StorageEngine
 from dynamokv.runtime.commit_queue import CommitQueue, Job
+from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.testing.simulation.chance import Delay
 from dynamokv.testing.simulation.schedule import Action, nanoseconds
 from dynamokv.types import Durability
@@ -61,6 +62,19 @@ class SimulatedCommitter(CommitQueue):
             self.sync_every(seconds)
 
         self._later(nanoseconds(seconds), sync)
+
+    def chores_every(self, seconds: float) -> None:
+        """Have a store of files do now and then what its threads would do all the time: set aside
+        what is damaged, merge, scrub."""
+        engine = self.engine
+        if not isinstance(engine, LSMEngine):
+            return
+
+        def work() -> None:
+            self.at_rest(engine.pressure.work_off)
+            self.chores_every(seconds)
+
+        self._later(nanoseconds(seconds), work)
 
     def abandon(self) -> Callable[[], str]:
         """Its process is dead. Returns the job that was under way, which may or may not reach the

@@ -17,7 +17,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from dynamokv.errors import StorageError
 from dynamokv.ports import StorageEngine
@@ -33,6 +33,9 @@ from dynamokv.testing.simulation.schedule import Action, Schedule
 from dynamokv.types import Durability
 from dynamokv.wire import codec
 from dynamokv.wire.messages import Message
+
+CHORES_SECONDS: Final = 1.0
+"""Between two times that a store of files looks for something to do."""
 
 
 class Surroundings(Protocol):
@@ -87,6 +90,7 @@ class Process:
                 durable, machine.durability, machine.commit_latency, self.later
             )
             self.committer.release = self._release
+            self.committer.chores_every(CHORES_SECONDS)
             if machine.durability is Durability.INTERVAL:
                 self.committer.sync_every(machine.fsync_interval_seconds)
         self.alive = True

@@ -194,8 +194,10 @@ def test_healing_ends_it() -> None:
     refused = store.refused()
     store.engine.pressure.work_off()
     [lost] = store.engine.quarantined()
-    store.engine.heal(lost.start, lost.end[:-1])
-    assert store.refused() == refused
+    store.engine.heal(lost.start, refused[1])
+    assert store.engine.get(refused[0]) is None, "a part of the range was given up"
+    with pytest.raises(CorruptionError):
+        store.engine.get(refused[1])
     store.engine.apply([(key, b"back") for key in refused], sync=True)
     store.engine.heal(lost.start, lost.end)
     assert store.engine.quarantined() == ()
