@@ -271,7 +271,10 @@ TREE_BEGIN_ROWS: Final = 16
 """What beginning with a partition counts for in a step, in rows: about as long as that takes."""
 
 TREE_RETRY_SECONDS: Final = 1.0
-"""After a partition could not be read, so long until the next one is tried."""
+"""After a partition could not be read, so long until it is tried again; each time twice as long."""
+
+TREE_RETRY_SECONDS_MAX: Final = 8.0
+"""And the longest pause: once other owners have brought back what was lost, it gets its tree."""
 
 TREE_CHECK_SECONDS: Final = 30.0
 """Between two partitions that are compared with the store, which reads all of their rows: a node

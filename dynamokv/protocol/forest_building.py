@@ -8,9 +8,9 @@ Rules:
     - One partition at a time, a bounded piece a step, nothing while the foreground is
       hindered (``home.load.pressure``).
     - Those that are not known come first.
-    - A partition that cannot be read is tried again after the others; its tree is not known
-      meanwhile, because it would promise rows that nobody can read. Other owners bring them back
-      (``exchanges``).
+    - A partition that cannot be read is tried again, less often each time, and holds up no other;
+      that is said once. Its tree is not known meanwhile, because it would promise rows that nobody
+      can read. Other owners bring them back (``exchanges``).
     - A tree that differs from the one built anew was wrong: that is counted, said, and mended.
 """
 
@@ -33,14 +33,21 @@ class Builder:
         self._step_at = 0.0
         self._check_at = home.clock.monotonic() + home.settings.tree_check_interval
         self._last_checked = -1
+        # Of partitions that cannot be read: when each is tried again, and the pause before that.
+        self._again: dict[int, tuple[float, float]] = {}
 
     @property
     def due(self) -> float:
         """When the next step is, in the clock's monotonic seconds."""
         forest = self.home.forest
-        if forest.build is not None or forest.unknown:
+        if forest.build is not None or (forest.unknown and not self._again):
             return self._step_at
-        return self._check_at if forest.plots else math.inf
+        begins = min(map(self._begins, forest.unknown), default=math.inf)
+        return max(self._step_at, min(begins, self._check_at if forest.plots else math.inf))
+
+    def _begins(self, partition: int) -> float:
+        """When a partition without a tree is due."""
+        return self._again[partition][0] if partition in self._again else 0.0
 
     def tick(self, now: float) -> list[Effect]:
         """A step, if it is time for one."""
@@ -62,9 +69,10 @@ class Builder:
 
     def _begin(self, now: float) -> Build | None:
         forest = self.home.forest
-        if forest.unknown:
-            return forest.begin(next(iter(forest.unknown)))
-        if now < self._check_at:
+        for partition in forest.unknown:
+            if self._begins(partition) <= now:
+                return forest.begin(partition)
+        if now < self._check_at or not forest.plots:
             return None
         self._check_at = now + self.home.settings.tree_check_interval
         later = [partition for partition in forest.plots if partition > self._last_checked]
@@ -84,9 +92,12 @@ class Builder:
             self.home.horizons.doubt(build.partition)
             forest.cannot_read(build.partition)
             self.home.counters["trees_unreadable"] += 1
-            self._step_at = now + limits.TREE_RETRY_SECONDS
-            text = f"partition {build.partition} cannot be read, so it has no tree: {error}"
-            effects.append(Report("trees", "WARNING", text))
+            _, pause = self._again.get(build.partition, (0.0, limits.TREE_RETRY_SECONDS / 2))
+            if build.partition not in self._again:
+                text = f"partition {build.partition} cannot be read, so it has no tree: {error}"
+                effects.append(Report("trees", "WARNING", text))
+            pause = min(pause * 2, limits.TREE_RETRY_SECONDS_MAX)
+            self._again[build.partition] = now + pause, pause
             return 0
         if taken < count:
             self._finish(build, effects, now)
@@ -95,6 +106,7 @@ class Builder:
     def _finish(self, build: Build, effects: list[Effect], now: float) -> None:
         forest, counters = self.home.forest, self.home.counters
         before = forest.finish()
+        self._again.pop(build.partition, None)
         counters["trees_built"] += 1
         if before is None:
             return
