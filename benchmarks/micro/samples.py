@@ -103,12 +103,9 @@ class Rows:
         self.visible = self.newest = self.rows.get
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        raise NotImplementedError
+        return iter(sorted(row for row in self.rows.items() if start <= row[0] < end))
 
-    def scan_visible(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        return iter(())
-
-    scan_readable = scan_visible
+    scan_visible = scan_readable = scan
 
     def at_rest(self, action: Callable[[], None]) -> None:
         action()
