@@ -9,6 +9,9 @@ Rules:
     - A newcomer takes a floor over whatever its own clock says: it was not asked when the others
       promised it. It is written before the first page of its copy is. Everybody else has promised
       for itself, and a clock that is far ahead must not carry it along.
+    - A horizon is another matter: nobody has one that not all have promised. Whoever is told of one
+      above its own floor has lost that promise, with its disk or in a backup, and takes it over
+      again, however slow its clock is. Else the others would drop what it writes as deleted.
     - A statement says what was so when it was sent. If its sender has lost something since, what it
       said of its tree then was true all the same.
 """
@@ -65,7 +68,7 @@ class Teller:
             home.counters["unexpected_messages"] += 1
             return []
         horizons.heard.add(peer)
-        rows = self._floor(message.floor)
+        rows = self._floor(message.floor, max(message.horizons, default=0))
         effects: list[Effect] = []
         same = self._same(peer, message) if message.epoch == home.epoch else []
         if rows or same:
@@ -84,15 +87,20 @@ class Teller:
         effects += self.collect(equal)
         return effects + ([Send(peer, self._statement(ahead))] if ahead else [])
 
-    def _floor(self, floor: int) -> list[Row]:
-        """Rows that say that this member, too, makes no write below this floor."""
+    def _floor(self, floor: int, agreed: int) -> list[Row]:
+        """Rows that say that this member, too, makes no write below this floor, or at least below
+        what all have ``agreed`` upon."""
         home = self.home
         if floor <= home.horizons.floor:
             return []
         if home.topology is not None and home.topology.change == home.node_id:
             home.hybrid.pass_by(floor)
         elif not home.hybrid.observe(floor, home.clock.wall_ms()):
-            return []
+            if agreed <= home.horizons.floor:
+                return []
+            floor = agreed
+            home.hybrid.pass_by(floor)
+            home.counters["promises_recalled"] += 1
         return home.horizons.promise(floor)
 
     def _same(self, peer: bytes, message: Horizons) -> list[int]:

@@ -176,6 +176,20 @@ def test_a_newcomer_takes_a_floor_over_whatever_its_clock_says(filling: bool) ->
     assert (council.restart(seat).home.mint() > far) == filling
 
 
+def test_who_lost_its_promise_takes_a_horizon_over_whatever_its_clock_says() -> None:
+    """All had promised it, this member too, before it came from a backup; nothing above that."""
+    council = Behind()
+    agreed, far = time_at(START_MS + 60_000), time_at(START_MS + 120_000)
+    council.ahead.home.horizons.promise(far)
+    council.ahead.home.horizons.adopt(council.partition, agreed)
+    for _ in range(2):
+        council.show(council.ahead, council.behind)
+        assert council.behind.home.counters["promises_recalled"] == 1
+        assert council.behind.home.horizons.floor == agreed
+    for seat in (council.behind, council.restart(council.behind)):
+        assert agreed < seat.home.mint() < far
+
+
 def test_horizons_are_shown_now_and_then() -> None:
     council = Behind()
     council.everywhere(BEFORE)
