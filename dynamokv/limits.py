@@ -21,8 +21,7 @@ VALUE_BYTES_MAX: Final = 1 * MiB
 does better."""
 
 VALUE_DEPTH_MAX: Final = 100
-"""Nesting of lists and dicts in a value: far above real data, far below Python's recursion limit.
-"""
+"""Nesting of lists and dicts in a value: far above real data and below Python's recursion limit."""
 
 BUCKET_NAME_BYTES_MAX: Final = 64
 """A bucket's name, encoded; it stands in front of each of its keys, behind a length of one byte."""
@@ -98,8 +97,7 @@ frame above ``FRAME_BYTES_MAX`` would cost the connection, and one that takes se
 frozen peer."""
 
 MESSAGES_PER_FRAME_MAX: Final = 4096
-"""Messages in one frame, so that decoding one cannot hold the loop for more than some milliseconds.
-"""
+"""Messages in one frame, so that decoding one holds the loop for no more than some milliseconds."""
 
 CBOR_DEPTH_MAX: Final = 16
 """Nesting of a message on the wire. Messages need 4."""
@@ -236,8 +234,7 @@ DRAIN_FRAMES_MAX: Final = 256
 """Frames taken from a socket before other callbacks of the loop get their turn."""
 
 SEND_QUEUE_FRAMES: Final = 1000
-"""libzmq's high-water mark per peer: frames, not bytes; a full queue counts as an unreachable peer.
-"""
+"""libzmq's high-water mark per peer: frames, not bytes; a full queue is an unreachable peer."""
 
 CLOSE_SECONDS_MAX: Final = 2.0
 """A close ends within this, whatever the peers do."""
@@ -260,8 +257,7 @@ questions were lost by then, or somebody listens there who does not know the rin
 # --- trees ----------------------------------------------------------------------------------------
 
 TREE_STEP_ROWS: Final = 256
-"""Rows that one step of building a tree reads: one or two milliseconds in which nothing else runs.
-"""
+"""Rows that one step of building a tree reads: one or two milliseconds with nothing else."""
 
 TREE_STEP_SECONDS: Final = 0.01
 """Between two of these steps: a store of 10^6 rows has its trees back within a minute, at the cost
