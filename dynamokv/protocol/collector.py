@@ -21,7 +21,6 @@ from dynamokv.protocol.home import Home
 from dynamokv.protocol.horizon_gossip import Teller
 from dynamokv.protocol.sweeper import Sweeper
 from dynamokv.protocol.views import Hints, Trees
-from dynamokv.wire.messages import Message
 from dynamokv.wire.rounds import Agreed, Horizons, Round, RoundStep
 
 SHOW_GRACES = 10
@@ -129,7 +128,7 @@ class Collector:
             case RoundStep.CONFIRM:
                 for partition in mine:
                     home.horizons.fence(partition, message.time, peer)
-                return [Write([], Passed(peer, message))]
+                return [Write([], Passed(peer, message, home.horizons.drawn))]
             case RoundStep.HOLD:
                 held = [p for p in mine if home.horizons.adopted.get(p, 0) >= message.time]
                 return [Send(peer, Agreed(message.id, held))]
@@ -164,18 +163,19 @@ class Collector:
         rows = [horizons.adopt(p, time) for p in ours]
         return [Write(rows, agreed(self.home, peer, Agreed(message.id, ours)), synced=True)]
 
-    def on_passed(self, peer: bytes, message: Message) -> list[Effect]:
+    def on_passed(self, passed: Passed) -> list[Effect]:
         """All that was written before this message came is applied."""
+        peer, message, drawn = passed
         if type(message) is Agreed:
             return self.on_agreed(peer, message)
         if type(message) is Horizons:
-            return self.teller.on_passed(peer, message)
+            return self.teller.on_passed(peer, message, drawn)
         assert type(message) is Round
-        return self._confirm(peer, message) if message.epoch == self.home.epoch else []
+        return self._confirm(peer, message, drawn) if message.epoch == self.home.epoch else []
 
-    def _confirm(self, peer: bytes, message: Round) -> list[Effect]:
+    def _confirm(self, peer: bytes, message: Round, drawn: int) -> list[Effect]:
         horizons, time = self.home.horizons, message.time
-        fenced = [p for p in message.partitions if horizons.is_fenced(p, time, peer)]
+        fenced = [p for p in message.partitions if horizons.is_fenced(p, time, peer, drawn)]
         if peer == self.home.node_id:
             return self._after(self._drive.on_fenced(message, fenced)) if self._drive else []
         same = self._same(peer, message, fenced)

@@ -128,10 +128,11 @@ class HintsRefused(NamedTuple):
 
 class Passed(NamedTuple):
     """All that was written before this message of ``peer`` is applied, and what it asked for is
-    durable."""
+    durable. ``drawn``: how many fences had been drawn when it came."""
 
     peer: bytes
     message: Message
+    drawn: int = 0
 
 
 class Tick(NamedTuple):

@@ -72,7 +72,7 @@ class Teller:
         effects: list[Effect] = []
         same = self._same(peer, message) if message.epoch == home.epoch else []
         if rows or same:
-            then = Passed(peer, _part(message, same)) if same else None
+            then = Passed(peer, _part(message, same), horizons.drawn) if same else None
             effects.append(Write(rows, then, synced=bool(rows)))
         if message.epoch != home.epoch:
             return effects
@@ -118,7 +118,7 @@ class Teller:
                 self.catching_up.begin(peer, partition, horizon)
         return same
 
-    def on_passed(self, peer: bytes, message: Horizons) -> list[Effect]:
+    def on_passed(self, peer: bytes, message: Horizons, drawn: int) -> list[Effect]:
         """This member was behind, and held the same as one that is not. Does it still, now that
         nothing old can come in?"""
         home, horizons = self.home, self.home.horizons
@@ -128,7 +128,7 @@ class Teller:
         times: dict[int, int] = {}
         for at, partition in enumerate(message.partitions):
             horizon = message.horizons[at]
-            if not horizons.is_fenced(partition, horizon, peer):
+            if not horizons.is_fenced(partition, horizon, peer, drawn):
                 continue
             if self.trees.root(partition) == message.trees[at]:
                 rows.append(horizons.adopt(partition, horizon))

@@ -45,11 +45,13 @@ _FLOOR: Final = Struct(">BQ")
 
 
 class Fence(NamedTuple):
-    """What a round has this node turn away meanwhile; ``drawn_by``: who drives it."""
+    """What a round has this node turn away meanwhile; ``drawn_by``: who drives it. No two have the
+    same ``number``, so one that fell and was drawn again is another one."""
 
     time: int
     drawn_by: bytes
     until: float
+    number: int
 
 
 class Horizons:
@@ -60,6 +62,7 @@ class Horizons:
         adopted: the horizons, by partition, where there is one.
         collected: by partition, below what everything dead may go.
         heard: members that this node knows the floors of.
+        drawn: how many fences there were so far.
     """
 
     def __init__(self, reader: Reader, clock: Clock, counters: Counter[str]) -> None:
@@ -67,6 +70,7 @@ class Horizons:
         self.adopted: dict[int, int] = {}
         self.collected: dict[int, int] = {}
         self.heard: set[bytes] = set()
+        self.drawn = 0
         self._fences: dict[int, Fence] = {}
         self._doubtful: list[Row] = []
         self._clock = clock
@@ -135,14 +139,23 @@ class Horizons:
         return [(row_keys.FLOOR_ROW, _FLOOR.pack(HORIZON_VERSION, self.floor))]
 
     def fence(self, partition: int, time: int, drawn_by: bytes) -> None:
-        """Turn away what is not known of the time before this, for this round."""
+        """Turn away what is not known of the time before this, for this round; longer, if its fence
+        is still up."""
         until = self._clock.monotonic() + limits.FENCE_SECONDS
-        self._fences[partition] = Fence(time, drawn_by, until)
+        if self.is_fenced(partition, time, drawn_by):
+            self._fences[partition] = self._fences[partition]._replace(until=until)
+            return
+        self.drawn += 1
+        self._fences[partition] = Fence(time, drawn_by, until, self.drawn)
 
-    def is_fenced(self, partition: int, time: int, drawn_by: bytes) -> bool:
-        """Whether the fence of this round has been up all the time."""
+    def is_fenced(
+        self, partition: int, time: int, drawn_by: bytes, drawn: int | None = None
+    ) -> bool:
+        """Whether the fence of this round is up, and has been since so many were ``drawn``."""
         fence = self._fence(partition)
-        return fence is not None and (fence.time, fence.drawn_by) == (time, drawn_by)
+        if fence is None or (fence.time, fence.drawn_by) != (time, drawn_by):
+            return False
+        return drawn is None or fence.number <= drawn
 
     def lift(self, partition: int, time: int, drawn_by: bytes) -> None:
         """Take this fence down, if it is this one that is up."""

@@ -74,7 +74,7 @@ class Node:
             e.PageStored: life.newcomer.on_stored,
             e.ExchangeStored: exchanges.on_stored,
             e.HintsRefused: handoff.on_refused,
-            e.Passed: lambda event: collector.on_passed(event.peer, event.message),
+            e.Passed: collector.on_passed,
             e.Tick: self._on_tick,
             e.Stop: lambda _: [e.Write([], e.LastWords(), e.LastWords())],
             e.LastWords: life.last_words,

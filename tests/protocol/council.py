@@ -129,7 +129,7 @@ class Seat:
             return False
         for after in self.store.finish():
             if type(after) is e.Passed:
-                self.do(self.collector.on_passed(after.peer, after.message))
+                self.do(self.collector.on_passed(after))
             else:
                 assert type(after) is e.Send
                 self.do([after])

@@ -9,6 +9,7 @@ import pytest
 
 from dynamokv import limits
 from dynamokv.causality.hlc import time_at
+from dynamokv.protocol.effects import Passed
 from dynamokv.testing.simulation.clocks import START_MS
 from dynamokv.wire import messages as m
 from dynamokv.wire import rounds
@@ -330,7 +331,8 @@ def test_a_step_that_comes_twice_changes_nothing() -> None:
 def test_roots_for_another_round_do_not_count() -> None:
     council = up_to(RoundStep.CONFIRM)
     message = rounds.Round(1, 1, RoundStep.CONFIRM, NOW, [council.partition], [])
-    council.driver.do(council.driver.collector.on_passed(council.driver.id, message))
+    passed = Passed(council.driver.id, message)
+    council.driver.do(council.driver.collector.on_passed(passed))
     council.settle()
     council.go_on(GRACE)
     assert council.driver.held() is None
