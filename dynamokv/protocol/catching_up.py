@@ -12,6 +12,8 @@ Rules:
       usual ways; once both hold the same, the horizon is taken over (``horizon_gossip``).
     - One page of one partition is under way at a time, and whatever goes wrong ends it: the next
       statement of a member that is ahead begins it anew.
+    - Partitions have their turn in the order in which somebody ahead told of them first; one that
+      is told of again while it is under way comes after all that wait.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ class CatchingUp:
         self.due = math.inf
         self.asked = 0
         self._new_id = new_id
+        # By partition, in order: whom to ask, and from below which horizon.
+        self._waiting: dict[int, tuple[bytes, int]] = {}
         self._peer = b""
         self._partition = 0
         self._horizon = 0
@@ -58,12 +62,20 @@ class CatchingUp:
         self._found: list[bytes] = []
 
     def begin(self, peer: bytes, partition: int, horizon: int) -> None:
-        """This member has this horizon of a partition, and holds something else; begin, unless
-        another partition is under way."""
-        if self.due < math.inf:
-            return
-        self._peer, self._partition, self._horizon = peer, partition, horizon
-        self._epoch = self.home.epoch
+        """This member has this horizon of a partition, and holds something else; begin, or, while
+        a partition is under way, let it wait for its turn."""
+        if self._epoch != self.home.epoch:
+            self._waiting.clear()
+            self._epoch = self.home.epoch
+            self._end()
+        self._waiting[partition] = peer, horizon
+        if self.due == math.inf:
+            self._next()
+
+    def _next(self) -> None:
+        partition = next(iter(self._waiting))
+        self._partition = partition
+        self._peer, self._horizon = self._waiting.pop(partition)
         self._cursor = row_keys.partition_range(partition)[0]
         self.due = self.home.clock.monotonic()
         self.home.counters["rebuilds"] += 1
@@ -106,7 +118,12 @@ class CatchingUp:
         return [Send(self._peer, message)]
 
     def _end(self) -> list[Effect]:
+        """Of this partition; the next one that waits has its turn."""
         self.asked, self.due = 0, math.inf
+        if self._epoch != self.home.epoch:
+            self._waiting.clear()
+        if self._waiting:
+            self._next()
         return []
 
     def awaits(self, id: int) -> bool:
@@ -114,7 +131,8 @@ class CatchingUp:
         return id != 0 and id == self.asked
 
     def on_peer_down(self, peer: bytes) -> None:
-        """What was asked of it will not be answered."""
+        """What was asked of it will not be answered, nor will what it would be asked."""
+        self._waiting = {p: it for p, it in self._waiting.items() if it[0] != peer}
         if self.asked and peer == self._peer:
             self._end()
 

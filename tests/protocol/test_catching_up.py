@@ -142,6 +142,37 @@ def test_an_answer_that_does_not_go_all_the_way() -> None:
     assert council.restored.held(first) == council.restored.held(second) == large
 
 
+def test_partitions_that_wait_have_their_turn() -> None:
+    council = Restored()
+    catching_up, clock = council.restored.collector.catching_up, council.restored.home.clock
+    lost, kept = council.ahead.id, council.seats[0].id
+    asked(council)
+    for partition, peer in ((2, lost), (3, kept), (4, lost)):
+        catching_up.begin(peer, partition, HORIZON)
+    assert council.restored.home.counters["rebuilds"] == 1, "one at a time"
+    catching_up.on_peer_down(lost)
+    assert catching_up.due == clock.monotonic()
+    council.under_way.clear()
+    council.step()
+    assert council.restored.home.counters["rebuilds"] == 2, "nobody to ask about the others"
+
+
+def test_another_topology_forgets_what_waits() -> None:
+    for told_anew in (False, True):
+        council = Restored()
+        catching_up = council.restored.collector.catching_up
+        asked(council)
+        catching_up.begin(council.ahead.id, 2, HORIZON)
+        council.restored.home.adopt(replace(council.topology, epoch=2))
+        if told_anew:
+            catching_up.begin(council.ahead.id, 3, HORIZON)
+            assert catching_up.asked == 0
+        else:
+            catching_up.on_peer_down(council.ahead.id)
+        council.step()
+        assert council.restored.home.counters["rebuilds"] == 1 + told_anew
+
+
 def test_a_refusal_ends_it_and_so_does_the_end_of_the_link() -> None:
     """The next statement of a member that is ahead begins it anew."""
     council = Restored()

@@ -57,7 +57,7 @@ COLLECTING: Final = (
     Mutant(
         "a member that is behind is merged",
         "what was deleted goes from a member that is behind",
-        (Edit(CatchingUp.begin, "if self.due < math.inf:", "if True:"),),
+        (Edit(CatchingUp.begin, "if self.due == math.inf:", "if False:"),),
     ),
     Mutant(
         "a store that forgot keeps its horizons",
