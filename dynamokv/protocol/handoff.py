@@ -241,12 +241,7 @@ class Handoff:
         return [Write(rows, None, HintsRefused())] if rows else []
 
     def _look_through(self) -> list[Effect]:
-        home = self.home
-        try:
-            strays = home.hints.count(home.owners)
-        except StorageError:
-            home.counters["damaged_reads"] += 1
-            return []
+        strays = self.home.hints.count(self.home.owners)
         return self._to_the_owners(strays) if strays else []
 
     def _to_the_owners(self, strays: list[tuple[bytes, bytes]]) -> list[Effect]:

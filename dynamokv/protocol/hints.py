@@ -15,6 +15,8 @@ Rules:
     - Bounded, for each target and for all. A kept hint that does not fit is refused before anybody
       relies on it; an owed one is not taken, counted, and its partition noted for comparison. What
       was taken is never dropped, because it may be the last copy of something (``docs/adr/0019``).
+    - A hint that cannot be read holds up those behind it in its partition, and no others. Nobody
+      has got it: ``holds`` says so.
 
 Sources: Dynamo (DeCandia et al., SOSP 2007), section 4.6.
 """
@@ -23,6 +25,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
@@ -66,6 +69,12 @@ class Hint(NamedTuple):
     def partition(self) -> int:
         """Of the row that was missed."""
         return int.from_bytes(self.key[:2])
+
+
+def partitions_of(at: bytes) -> list[int]:
+    """The partition that this place in the region is in, if it is in one."""
+    row = row_keys.split_hint_row(at)[1]
+    return [int.from_bytes(row[:2])] if len(row) >= row_keys.ROW_PREFIX_BYTES - 1 else []
 
 
 class Page(NamedTuple):
@@ -120,20 +129,21 @@ class Hints:
         self._counters = counters
         self._target_bytes = target_bytes
         self._all_bytes = all_bytes
-        # Rows before this are in the accounts.
+        # Rows before this are in the accounts, unless some could not be read.
         self._cursor = row_keys.HINTS
+        self._incomplete = False
 
     # --- looking ----------------------------------------------------------------------------------
 
     @property
     def counted(self) -> bool:
-        """Whether the accounts are complete."""
+        """Whether everything that can be read is in the accounts."""
         return self._cursor == _END
 
     def holds(self, partition: int) -> bool:
         """Whether somebody has not got all that is kept here for it of this partition, or it is not
         known yet."""
-        if not self.counted:
+        if not self.counted or self._incomplete:
             return True
         return any(account.partitions[partition] for account in self.accounts.values())
 
@@ -230,21 +240,46 @@ class Hints:
         """Some hints for a target, from this row on, or from its first if there is none after it.
 
         Raises:
-            StorageError: they cannot be read.
+            StorageError: there are some, and none can be read.
         """
         first = row_keys.HINTS + target
-        page = self._page(max(start, first), first, items)
-        if not page.rows and not page.gone and start > first:
-            page = self._page(first, first, items)
-        return page
+        if start > first:
+            with suppress(StorageError):
+                page = self._page(start, first, items)
+                if page.rows or page.gone:
+                    return page
+        return self._page(first, first, items)
 
     def _page(self, start: bytes, first: bytes, items: int) -> Page:
-        page = Page([], [], [], [], b"")
-        size, last = 0, start
-        for at, value in self._reader.scan(start, first + row_keys.END_OF_DATA):
+        """The same without beginning again. Where nothing can be read, the partitions after it have
+        their turn."""
+        page = Page([], [], [], [], start)
+        account = self.accounts.get(NodeId(first[len(row_keys.HINTS) :]))
+        partitions = sorted(account.partitions) if account is not None else []
+        begins = [first + partition.to_bytes(2) for partition in partitions]
+        damage: StorageError | None = None
+        for begin in [start, *(begin for begin in begins if begin > start)]:
+            try:
+                self._fill(page, begin, first + row_keys.END_OF_DATA, items)
+            except StorageError as error:
+                damage = error
+                self.unhinted.update(partitions_of(begin))
+            else:
+                break
+            if page.rows or page.gone:
+                break
+        seen = [at for at, _ in page.rows[-1:] + page.gone[-1:]]
+        if damage is not None:
+            if not seen:
+                raise damage
+            self._counters["damaged_reads"] += 1
+        return page._replace(next=max(seen) + b"\x00") if seen else page
+
+    def _fill(self, page: Page, start: bytes, end: bytes, items: int) -> None:
+        size = 0
+        for at, value in self._reader.scan(start, end):
             hint = Hint.read(at, value)
             record = self._record(hint)
-            last = at + b"\x00"
             if record is None:
                 page.gone.append((at, value))
                 continue
@@ -254,7 +289,6 @@ class Hints:
             size += len(record)
             if len(page.rows) == items or size >= limits.HINT_PAGE_BYTES:
                 break
-        return page._replace(next=last)
 
     def _record(self, hint: Hint) -> bytes | None:
         """What a hint stands for: the record in it, or the own one as it is now."""
@@ -278,16 +312,14 @@ class Hints:
         self.size = 0
         self.epoch = epoch
         self._cursor = row_keys.HINTS
+        self._incomplete = False
 
     def count(
         self, owners: Sequence[Sequence[NodeId]], items: int = limits.HINT_COUNT_ITEMS
     ) -> list[tuple[bytes, bytes]]:
-        """Go on counting for so many rows. Returns those whose target is no owner of them.
-
-        Raises:
-            StorageError: some cannot be read; whatever comes after them for the same target is not
-                counted.
-        """
+        """Go on counting for so many rows, or up to something that cannot be read: what comes after
+        that for the same target and partition is not counted. Returns those whose target is no
+        owner of them."""
         strays: list[tuple[bytes, bytes]] = []
         last = self._cursor
         try:
@@ -301,13 +333,23 @@ class Hints:
                 if not items:
                     return strays
         except StorageError:
-            # The next range that can be read is that of another member.
-            targets = sorted({owner for row in owners for owner in row})
-            after = [row_keys.HINTS + target for target in targets]
-            self._cursor = next((start for start in after if start > last), _END)
-            raise
+            self._cursor = self._after(last, owners)
+            self._incomplete = True
+            self._counters["damaged_reads"] += 1
+            self.unhinted.update(partitions_of(last) or range(len(owners)))
+            return strays
         self._cursor = _END
         return strays
+
+    def _after(self, last: bytes, owners: Sequence[Sequence[NodeId]]) -> bytes:
+        """Where to go on after something that cannot be read behind this row: at the next partition
+        of the same target, which need not be a member any more, or at the next owner."""
+        target = row_keys.split_hint_row(last)[0]
+        following = [partition + 1 for partition in partitions_of(last)]
+        if following and following[0] < len(owners):
+            return row_keys.HINTS + target + following[0].to_bytes(2)
+        begins = {row_keys.HINTS + owner + bytes(2) for row in owners for owner in row}
+        return min((begin for begin in begins if begin > last), default=_END)
 
     def _add(self, at: bytes, value: bytes, sign: int) -> None:
         if at >= self._cursor:

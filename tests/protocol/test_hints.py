@@ -243,6 +243,27 @@ def test_what_is_owed_and_not_here_any_more_is_told_apart() -> None:
     assert shelf.counters["damaged_reads"] == 1
 
 
+def test_a_hint_that_cannot_be_read_holds_up_no_other_partition() -> None:
+    shelf = Shelf()
+    for key in (A, B, C):
+        shelf.keep(ONE, key, OLD)
+    shelf.store.damaged.add(hint_row(ONE, B))
+    first = shelf.hints.page(ONE, b"", 9)
+    second = shelf.hints.page(ONE, first.next, 9)
+    third = shelf.hints.page(ONE, second.next, 9)
+    assert (first.keys, second.keys, third.keys) == ([A], [C], [A])
+    assert shelf.hints.unhinted >= {1}
+    shelf.store.apply(shelf.hints.forget(first.rows + second.rows))
+    for start in (b"", second.next):
+        with pytest.raises(CorruptionError):
+            shelf.hints.page(ONE, start, 9)
+    assert [shelf.hints.holds(partition) for partition in range(3)] == [False, True, False]
+
+
+def test_there_is_no_page_for_one_for_whom_nothing_is_kept() -> None:
+    assert not Shelf().hints.page(ONE, b"", 9).rows
+
+
 def test_a_hint_that_changed_since_it_was_sent_stays() -> None:
     shelf = Shelf()
     for key in (A, B):
@@ -307,12 +328,41 @@ def test_what_cannot_be_read_holds_up_no_other_target() -> None:
             shelf.keep(target, key, OLD)
     shelf.store.damaged |= {hint_row(ONE, B), hint_row(THREE, A)}
     hints = shelf.restart()
-    for _ in range(3):
-        assert not hints.counted
-        with pytest.raises(CorruptionError):
-            hints.count(EVERYBODY)
-    assert hints.counted
-    assert shelf.keys() == {ONE: 1, TWO: 2}
+    while not hints.counted:
+        hints.count(EVERYBODY)
+    assert shelf.keys() == {ONE: 1, TWO: 2, THREE: 1}
+    assert hints.unhinted >= {0, 1}
+    assert hints.holds(2), "nobody can say what was there"
+    hints.recount(1)
+    shelf.store.damaged.clear()
+    hints.count(EVERYBODY)
+    assert shelf.keys() == {ONE: 2, TWO: 2, THREE: 2}
+    assert not hints.holds(2)
+
+
+def test_nor_the_strays_before_and_after_it() -> None:
+    shelf = Shelf()
+    for key in (A, B, C):
+        shelf.keep(ONE, key, OLD)
+    shelf.store.damaged.add(hint_row(ONE, B))
+    hints = shelf.restart()
+    strays: list[tuple[bytes, bytes]] = []
+    while not hints.counted:
+        strays += hints.count([(TWO, THREE)] * 3)
+    assert [at for at, _ in strays] == [hint_row(ONE, key) for key in (A, C)]
+
+
+def test_when_the_very_first_one_cannot_be_read_everything_is_compared() -> None:
+    shelf = Shelf()
+    for key in (A, B):
+        shelf.keep(ONE, key, OLD)
+    shelf.store.damaged.add(hint_row(ONE, A))
+    hints = shelf.restart()
+    hints.count(EVERYBODY)
+    assert hints.unhinted == {0, 1, 2}
+    while not hints.counted:
+        hints.count(EVERYBODY)
+    assert shelf.keys() == {ONE: 1}
 
 
 def test_a_partition_is_held_until_the_last_hint_of_it_goes() -> None:

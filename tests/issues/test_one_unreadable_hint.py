@@ -1,0 +1,31 @@
+"""One hint that could not be read held up all others for the same member, also those before it: a
+member that came back missed writes until somebody compared."""
+
+from __future__ import annotations
+
+from tests.protocol.holding import LATER, Damaged, Holder
+
+
+def test_the_others_are_delivered() -> None:
+    holder = Holder()
+    holder.keep(5)
+    other = next(
+        partition
+        for partition, row in enumerate(holder.home.owners)
+        if partition > holder.partition and holder.target in row and holder.me not in row
+    )
+    mine = [holder.row_of(number) for number in range(5)]
+    holder.partition = other
+    holder.keep(2)
+    Damaged(holder, holder.kept()[2])
+    delivered: set[bytes] = set()
+    page = holder.comes_up()
+    for _ in range(30):
+        if page is not None:
+            delivered |= set(page.keys)
+            page = holder.acknowledge(page)
+        else:
+            page = holder.page(holder.after(LATER))
+        holder.durable()
+    assert delivered == {*mine[:2], holder.row_of(0), holder.row_of(1)}
+    assert holder.home.hints.holds(int.from_bytes(mine[0][:2]))
