@@ -106,6 +106,7 @@ class Forest:
         compared_at: when all of them were last compared with those of other owners, in a slow
             round; None before that.
         kept: rows that the last batch of this life has written, or is about to.
+        late: a record changed after the end of this life had begun: nothing is kept.
     """
 
     def __init__(self, reader: Reader) -> None:
@@ -118,6 +119,7 @@ class Forest:
         self.checked_at: float | None = None
         self.compared_at: float | None = None
         self.kept: list[bytes] = []
+        self.late = False
         self._reader = reader
         self._in_store: list[bytes] | None = None
 
@@ -264,15 +266,15 @@ class Forest:
         for partition, plot in sorted(self.plots.items(), key=lambda item: -item[1].rows):
             data = _KEPT.pack(KEPT_VERSION, actor, plot.rows, plot.passing) + plot.tree.encode()
             size_bytes += len(data)
-            if size_bytes > limits.TREES_KEPT_BYTES:
+            if self.late or size_bytes > limits.TREES_KEPT_BYTES:
                 break
             rows[row_keys.tree_row(partition)] = data
         self.kept = list(rows)
         return list(rows.items())
 
-    def after_last_words(self, effects: list[Effect]) -> list[Effect]:
-        """Should these effects change a record after all was said, what was kept goes, in the same
-        batch."""
+    def while_stopping(self, effects: list[Effect]) -> list[Effect]:
+        """Should these effects change a record all the same, nothing is kept of this life: what was
+        goes, in the same batch."""
         late = any(
             row_keys.is_data_row(key)
             for effect in effects
@@ -281,8 +283,9 @@ class Forest:
         )
         if not late:
             return []
+        self.late = True
         kept, self.kept = self.kept, []
-        return [Write([(key, None) for key in kept])]
+        return [Write([(key, None) for key in kept])] if kept else []
 
     def _recall(self, owned: set[int], actor: Actor, partitions: int) -> None:
         """Take over what a clean stop has kept; it is as good as built."""

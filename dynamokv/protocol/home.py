@@ -107,6 +107,7 @@ class Home:
         self.waits_for = ""
         self.amnesia = False
         self.writable = True
+        self.closing = False
         self.uncounted: NodeId | None = None
         self.replacement: NodeId | None = None
         self.counters: Counter[str] = Counter()

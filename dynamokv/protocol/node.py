@@ -11,11 +11,13 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, get_args
 
 from dynamokv import limits
 from dynamokv.merkle.messages import Answer, Question
 from dynamokv.protocol import effects as e
+from dynamokv.protocol import stopping
 from dynamokv.protocol.collector import Collector
 from dynamokv.protocol.effects import Effect, Event, Origin, Send
 from dynamokv.protocol.exchanges import Exchanges
@@ -76,7 +78,7 @@ class Node:
             e.HintsRefused: handoff.on_refused,
             e.Passed: collector.on_passed,
             e.Tick: self._on_tick,
-            e.Stop: lambda _: [e.Write([], e.LastWords(), e.LastWords())],
+            e.Stop: lambda _: stopping.begin(home),
             e.LastWords: life.last_words,
         }
         self._messages: dict[type[Any], _MessageHandler] = {
@@ -136,18 +138,22 @@ class Node:
             effects += self.life.on_amnesia()
         if self.parked:
             effects += self._unparked()
-        if self.home.forest.kept:
-            effects += self.home.forest.after_last_words(effects)
+        if self.home.closing:
+            effects += self.home.forest.while_stopping(effects)
         return effects
 
     def next_deadline(self) -> float:
         """When the next ``Tick`` is due, in the clock's monotonic seconds."""
+        if self.home.closing:
+            return inf
         due = min(self._next_upkeep, self.reach.next_deadline(), self.builder.due)
         due = min(due, self.exchanges.due, self.handoff.due, self.collector.due)
         requests = self.table.next_deadline()
         return due if requests is None else min(due, requests)
 
     def _on_tick(self, tick: e.Tick) -> list[Effect]:
+        if self.home.closing:
+            return []
         now = self.home.clock.monotonic()
         self.home.load.pressure.tick(now, tick.lag)
         effects = self.table.expire(now) + self.reach.tick(now) + self.builder.tick(now)
@@ -167,8 +173,9 @@ class Node:
 
     def _coordinate(self, origin: Origin, request: m.PutRequest | m.GetRequest) -> list[Effect]:
         home = self.home
-        if self.life.replaced:
-            failed = m.Failed(origin.id, m.FailedCode.UNAVAILABLE, 0, 0, [], self.life.replaced)
+        if self.life.replaced or home.closing:
+            text = self.life.replaced or stopping.CLOSING
+            failed = m.Failed(origin.id, m.FailedCode.UNAVAILABLE, 0, 0, [], text)
             return [e.answer(origin, failed)]
         assert home.topology is not None
         if home.topology.n < request.level < Consistency.ALL:
@@ -200,6 +207,9 @@ class Node:
     # --- messages ---------------------------------------------------------------------------------
 
     def _on_received(self, event: e.Received) -> list[Effect]:
+        if self.home.closing:
+            asks = isinstance(event.message, ANSWERED)
+            return stopping.refuse(event.peer, event.message) if asks else []
         handler = self._messages.get(type(event.message))
         if handler is None:
             self.home.counters["unexpected_messages"] += 1

@@ -105,12 +105,13 @@ class Runtime:
                 waiter.set_exception(ClosedError("closed while the request was under way"))
         self._waiters.clear()
         self.background.stop()
+        # First of all: a step of the background would come in between the last words.
+        self.alarm.cancel()
         if self.committer is not None and self.arrival.done:
             self.executor.step(e.Stop())
             self.flush()
             await self._drain(self.committer, deadline)
         self.arrival.give_up()
-        self.alarm.cancel()
         self.transport.close_sockets()
         await self._in_thread(self._end, deadline)
 

@@ -356,9 +356,9 @@ def test_a_write_after_the_last_words_takes_them_back() -> None:
     store, forest = filled()
     own: list[e.Effect] = [e.Write([(row_keys.IDENTITY_ROW, b"me")]), e.Ready()]
     stopped(store, forest)
-    assert forest.after_last_words(own) == []
+    assert forest.while_stopping(own) == []
     late = e.Write([(key_of(1), record((ELSE, NOW, b"late")))])
-    [taken_back] = forest.after_last_words([*own, late])
+    [taken_back] = forest.while_stopping([*own, late])
     assert not forest.kept
     store.write(late)
     assert type(taken_back) is e.Write
@@ -367,6 +367,12 @@ def test_a_write_after_the_last_words_takes_them_back() -> None:
     store.finish()
     after = planted(store)
     assert not after.plots
+
+
+def test_nothing_is_kept_of_a_write_before_the_last_words() -> None:
+    _, forest = filled()
+    assert forest.while_stopping([e.Write([(key_of(1), record((ELSE, NOW, b"late")))])]) == []
+    assert forest.keep(ME) == []
 
 
 def test_plots_are_equal_when_all_of_them_is() -> None:

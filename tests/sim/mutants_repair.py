@@ -70,7 +70,7 @@ TREES: Final = (
         (
             Edit(
                 Node.__init__,
-                "e.Stop: lambda _: [e.Write([], e.LastWords(), e.LastWords())],",
+                "e.Stop: lambda _: stopping.begin(home),",
                 "e.Stop: life.last_words,",
             ),
         ),
