@@ -18,7 +18,8 @@ Rules:
     - A horizon is on the disk with all that it says is known: its row is written synced, and a log
       keeps its order. So what a power cut takes was above the horizon, or takes the horizon too.
     - A node that may have lost something below its horizon has none any more (``doubt``), before it
-      takes anything in; else it would keep out what it lost, and say that it was deleted.
+      takes anything in; else it would keep out what it lost, and say that it was deleted. That is
+      written down, also for a row that cannot be read: at the next start it may be readable again.
     - A floor is on the disk before it is promised, so no restart makes writes below it.
 
 Sources: Scylla issues 3560, 23712, 29854 (what came back after its tombstone was collected).
@@ -77,21 +78,28 @@ class Horizons:
         self._counters = counters
         self._reader = reader
 
-    def load(self, *, forgot: bool) -> None:
-        """What the store has of them; nothing, if it ``forgot`` something, nobody knows of what."""
-        try:
-            self._load()
-        except StorageError:
-            # Without a horizon a node is brought up to date by the others, as if it had been away.
-            self._counters["damaged_reads"] += 1
+    def load(self, *, forgot: bool, partitions: int) -> None:
+        """What the store has of them, in a ring of so many partitions; nothing, if it ``forgot``
+        something, nobody knows of what, or if some of it cannot be read."""
+        for read in (self._load_floor, self._load_horizons):
+            try:
+                read()
+            except StorageError:
+                self._counters["damaged_reads"] += 1
+                forgot = True
         if forgot:
+            # Without a horizon a node is brought up to date by the others, as if it had been away.
+            unread = sorted(set(range(partitions)) - self.adopted.keys())
             for partition in list(self.adopted):
                 self.doubt(partition)
+            self._doubtful += [(row_keys.horizon_row(partition), None) for partition in unread]
 
-    def _load(self) -> None:
+    def _load_floor(self) -> None:
         floor = self._reader.newest(row_keys.FLOOR_ROW)
         if floor is not None and len(floor) == _FLOOR.size:
             self.floor = _FLOOR.unpack(floor)[1]
+
+    def _load_horizons(self) -> None:
         for key, value in self._reader.scan(row_keys.HORIZONS, row_keys.FLOOR_ROW):
             if len(value) == _HORIZON.size and value[0] == HORIZON_VERSION:
                 partition = int.from_bytes(key[len(row_keys.HORIZONS) :])

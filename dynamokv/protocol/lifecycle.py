@@ -59,7 +59,7 @@ class Lifecycle:
         self.newcomer = Newcomer(home, new_id)
         self.ready = False
         self.replaced = ""
-        self._stored_topology = stored_topology
+        self.stored_topology = stored_topology
         self._identified = False
         self._raising = False
         self._gossip_at = 0.0
@@ -67,7 +67,7 @@ class Lifecycle:
     def start(self) -> list[Effect]:
         """The first effects: make this life durable, and find the way back, or in."""
         effects: list[Effect] = [self.identity()]
-        stored = self._stored_topology
+        stored = self.stored_topology
         if stored is not None and stored.member(self.home.node_id) is None:
             return effects + self._lost_place(stored)
         if stored is not None:

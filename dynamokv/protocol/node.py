@@ -127,7 +127,9 @@ class Node:
     def start(self) -> list[Effect]:
         """The first effects: make this life durable, and find the way back, or in."""
         home = self.home
-        home.horizons.load(forgot=home.store_forgot)
+        stored = self.life.stored_topology
+        partitions = stored.partitions if stored is not None else limits.PARTITIONS_MAX
+        home.horizons.load(forgot=home.store_forgot, partitions=partitions)
         home.hybrid.pass_by(home.horizons.floor)
         return home.horizons.before(self.life.start())
 

@@ -32,15 +32,3 @@ def test_what_came_in_while_no_fence_was_up_is_looked_at() -> None:
     council.go_on(120)
     assert council.reached
     assert behind.held() is None
-
-
-def test_a_fence_that_is_drawn_again_in_time_is_the_same_one() -> None:
-    council = Restored()
-    behind, ahead = council.restored, council.ahead
-    for _ in range(3):
-        ahead.do(ahead.collector.teller.show(behind.id))
-        council.pass_on()
-        council.wait(limits.FENCE_SECONDS * 0.7)
-    council.settle()
-    assert council.reached
-    assert behind.home.horizons.drawn == 1

@@ -82,7 +82,7 @@ class Seat:
             rng=Random(number),
             hybrid=HybridClock(last=0, drift_max_ms=CLOCK_DRIFT_MAX_MS),
         )
-        self.home.horizons.load(forgot=False)
+        self.home.horizons.load(forgot=False, partitions=8)
         self.home.hybrid.pass_by(self.home.horizons.floor)
         self.home.adopt(council.topology)
         self.home.up = {mb.node_id for mb in council.topology.members}

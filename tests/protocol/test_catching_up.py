@@ -323,3 +323,15 @@ def test_a_node_hands_it_refusals_and_the_end_of_a_link() -> None:
         else:
             lone.step(e.PeerDown(peer))
         assert not catching_up.awaits(question.id)
+
+
+def test_a_fence_that_is_drawn_again_in_time_is_the_same_one() -> None:
+    council = Restored()
+    behind, ahead = council.restored, council.ahead
+    for _ in range(3):
+        ahead.do(ahead.collector.teller.show(behind.id))
+        council.pass_on()
+        council.wait(limits.FENCE_SECONDS * 0.7)
+    council.settle()
+    assert council.reached
+    assert behind.home.horizons.drawn == 1

@@ -182,7 +182,9 @@ def test_a_store_that_forgot_something_has_no_horizons() -> None:
     member.store.rows.update({key: value for key, value in rows if value is not None})
     again = Bench(member.me, member.topology, store=member.store, forgot=True)
     assert again.home.horizons.adopted == again.home.horizons.collected == {}
-    assert of(e.Write, again.last)[0].rows == [(row_keys.horizon_row(9), None)]
+    gone = [*range(8), 9]
+    taken = of(e.Write, again.last)[0].rows
+    assert sorted(taken) == [(row_keys.horizon_row(partition), None) for partition in gone]
 
 
 def test_a_fence_falls_with_what_is_doubtful() -> None:
