@@ -31,8 +31,7 @@ BATCH_ITEMS_MAX: Final = 10_000
 errors."""
 
 BATCH_GROUP_BYTES: Final = 256 * KiB
-"""Rows of a batch that share one message. Small enough that a frame never delays a heartbeat
-noticeably."""
+"""Rows of a batch that share one message. Small enough that a frame delays no heartbeat much."""
 
 BATCH_GROUP_ITEMS: Final = 512
 """Keys of a batch that share one message, so that a replica answers it in about a millisecond."""
@@ -119,8 +118,7 @@ IN_FLIGHT_BYTES_MAX: Final = 64 * MiB
 they came and as records, so that a full node has up to twice this in memory for them."""
 
 ANSWER_SMOOTHING: Final = 16
-"""A read reserves what the answers of the last sixteen or so brought: few enough to follow a hot
-key that grows."""
+"""A read reserves what the answers of the last sixteen or so brought: it follows a growing key."""
 
 TRAILING_MAX: Final = 1024
 """Reads that were answered and wait for a late owner, to repair it. They are background: beyond
@@ -136,8 +134,9 @@ the peer's own. Receive queues have no bound of their own (``transport.zeromq`` 
 member holds at most this and one message for each other member and each client."""
 
 CREDIT_PROBE_SECONDS: Final = 0.5
+CREDIT_PROBE_SECONDS_MAX: Final = 30.0
 """A peer without credit is asked one question more after so long, and then after twice as long each
-time, in case its answers were lost rather than late."""
+time, up to this, in case its answers were lost rather than late."""
 
 HEDGE_FLOOR_SECONDS: Final = 0.001
 """No read is hedged earlier: below this, an answer is late because of this process."""
@@ -194,8 +193,11 @@ Their rates differ by 200 ppm at most, which makes 6 ms in both; a queue that st
 taken for distance."""
 
 TRANSIT_PEERS_MAX: Final = 4096
-"""Peers and clients whose clocks are compared with this node's; beyond it the oldest is learned
-anew."""
+"""Peers and clients whose clocks are compared with this node's; beyond it the oldest one goes."""
+
+TRANSIT_STEADY_SECONDS: Final = 1.0
+TRANSIT_STEADY_MS: Final = 10
+"""All frames are late by the same for so long, as exactly: a clock stood still. Queues vary."""
 
 QUEUE_SECONDS: Final = 0.1
 """Every frame has waited for so long: this node does not keep up. It then refuses requests that it
@@ -346,8 +348,7 @@ HINT_BYTES_PER_TARGET: Final = 64 * MiB
 data as a stand-in takes for one member. What is missed beyond that is found by comparing."""
 
 HINT_BYTES: Final = 256 * MiB
-"""Default of ``hint_bytes``, for all members together: no outage of others fills this member's
-disk."""
+"""Default of ``hint_bytes``, for all members together: no outage of others fills this disk."""
 
 HINT_PAGE_ITEMS: Final = 512
 """Records that one message delivers; a target has one such message at a time."""

@@ -9,7 +9,8 @@ Rules:
     - A peer answers all that it reads, and reads in order. So an answer to a later question gives
       back the credit of earlier ones that are past their deadlines: they were lost on the way.
     - Time alone gives nothing back: a silent peer still holds what it was sent. It is asked one
-      question more now and then, twice as rarely each time, in case all answers were lost.
+      question more now and then, twice as rarely each time up to a bound, in case all answers
+      were lost.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Credit:
         if account.bytes >= self._bytes_max or len(account.questions) >= self._messages_max:
             self.short.add(peer)
             account.next_probe = now + account.probe_after
-            account.probe_after *= 2
+            account.probe_after = min(account.probe_after * 2, limits.CREDIT_PROBE_SECONDS_MAX)
         return True
 
     def give_back(self, peer: bytes, id: int, now: float) -> float | None:

@@ -295,6 +295,7 @@ class Node:
     def _on_peer_down(self, event: e.PeerDown) -> list[Effect]:
         peer = NodeId(event.peer)
         effects = self.reach.on_link(peer, up=False)
+        self.home.load.transit.forget(peer)
         self.home.scans.pop(peer, None)
         self.life.newcomer.on_peer_lost(peer)
         self.exchanges.on_peer_down(peer)

@@ -10,6 +10,9 @@ measures queues, RFC 6817.)
 Rules:
     - The smallest difference is that of a short while, so that clocks cannot drift apart meanwhile.
     - Every life of a process counts from anew: a machine that was started again has another clock.
+      So does every link to a member.
+    - A clock that stood still, in a machine that was suspended, makes all later frames late by the
+      same. A queue makes them late by something else each time, so what is steady is the clock's.
     - A request that has waited longer than its budget is refused without any work (#41). It is
       answered, not dropped: the answer gives back the asker's credit, and costs next to nothing.
     - When every frame has waited for long, this node does not keep up: it refuses to coordinate.
@@ -23,13 +26,19 @@ from dynamokv import limits
 class _Sender:
     """What is known of one sender's clock."""
 
-    __slots__ = ("age_ms", "before_ms", "began", "least_ms", "life")
+    __slots__ = (
+        *("age_ms", "before_ms", "began", "least_ms", "life"),
+        *("steady_least_ms", "steady_most_ms", "steady_since"),
+    )
 
     def __init__(self, life: int, difference_ms: float, now: float) -> None:
         self.life = life
         self.before_ms = self.least_ms = difference_ms
         self.began = now
         self.age_ms = 0.0
+        # Of the last frames, as far as they were late by the same.
+        self.steady_least_ms = self.steady_most_ms = difference_ms
+        self.steady_since = now
 
     def saw(self, difference_ms: float, now: float) -> None:
         """One frame more."""
@@ -38,6 +47,18 @@ class _Sender:
             self.began = now
         self.least_ms = min(self.least_ms, difference_ms)
         self.age_ms = difference_ms - min(self.before_ms, self.least_ms)
+        least_ms = min(self.steady_least_ms, difference_ms)
+        most_ms = max(self.steady_most_ms, difference_ms)
+        if most_ms - least_ms > limits.TRANSIT_STEADY_MS:
+            self.steady_least_ms = self.steady_most_ms = difference_ms
+            self.steady_since = now
+            return
+        self.steady_least_ms, self.steady_most_ms = least_ms, most_ms
+        late = self.age_ms >= limits.QUEUE_SECONDS * 1000
+        if late and now - self.steady_since >= limits.TRANSIT_STEADY_SECONDS:
+            self.before_ms = self.least_ms = least_ms
+            self.began = now
+            self.age_ms = difference_ms - least_ms
 
 
 class Transit:
@@ -62,12 +83,18 @@ class Transit:
             if len(self._senders) >= limits.TRANSIT_PEERS_MAX:
                 del self._senders[next(iter(self._senders))]
             self._senders[peer] = _Sender(life, difference_ms, now)
+            # Of its way nothing is known, and those that were late may be gone.
+            self._late_since = None
             return
         sender.saw(difference_ms, now)
         if sender.age_ms < limits.QUEUE_SECONDS * 1000:
             self._late_since = None
         elif self._late_since is None:
             self._late_since = now
+
+    def forget(self, peer: bytes) -> None:
+        """The link is gone: whoever comes next starts anew."""
+        self._senders.pop(peer, None)
 
     def is_over(self, peer: bytes, budget_ms: int) -> bool:
         """Whether a request in this peer's last frame has certainly outlived its budget."""

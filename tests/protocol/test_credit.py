@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from dynamokv.limits import (
     CREDIT_PROBE_SECONDS,
+    CREDIT_PROBE_SECONDS_MAX,
     FORWARD_LATE_SECONDS,
     FORWARD_LOST_SECONDS,
     MiB,
@@ -83,7 +85,17 @@ def test_time_alone_gives_nothing_back() -> None:
     sent_in_an_hour = sum(taken(credit, *range(10, 3610), at=0.0)) + sum(
         ask(credit, at + 5000, float(at)) for at in range(3600)
     )
-    assert 0 < sent_in_an_hour <= 14, "one more now and then, twice as rarely each time"
+    assert 0 < sent_in_an_hour <= 9 + 3600 / CREDIT_PROBE_SECONDS_MAX, (
+        "one more now and then, twice as rarely each time up to a bound"
+    )
+
+
+def test_however_long_a_peer_was_silent_it_is_asked_again_within_a_bound() -> None:
+    credit = Credit(2, MiB)
+    taken(credit, 1, 2)
+    asked = [at / 2 for at in range(7200) if ask(credit, 10 + at, at / 2)]
+    between = [after - before for before, after in pairwise(asked)]
+    assert max(between) == CREDIT_PROBE_SECONDS_MAX
 
 
 def test_a_peer_that_lost_all_of_it_is_found_again() -> None:

@@ -75,6 +75,32 @@ def test_a_clock_that_was_set_anew_is_known_after_two_windows() -> None:
     assert way.age() == 0
 
 
+def test_who_is_late_by_the_same_each_time_had_a_clock_that_stood_still() -> None:
+    way = Way(Transit())
+    way.arrive(100.0, 1)
+    way.offset_ms -= 5000
+    for tenth in range(11):
+        way.arrive(101.0 + tenth / 10, 1 + tenth % 5)
+    assert way.age() <= 10
+
+
+def test_a_queue_is_late_by_something_else_each_time() -> None:
+    way = Way(Transit())
+    way.arrive(100.0, 1)
+    for tenth in range(100):
+        way.arrive(101.0 + tenth / 10, 500 + 12 * (tenth % 2))
+        assert way.age() >= 490
+
+
+def test_a_link_that_ends_is_learned_anew() -> None:
+    lone = Lone()
+    late(lone, lone.peers[0], 900)
+    transit = lone.home.load.transit
+    assert transit.is_over(lone.peers[0], 500)
+    lone.step(e.PeerDown(lone.peers[0]))
+    assert not transit.is_over(lone.peers[0], 500)
+
+
 def test_another_life_has_another_clock() -> None:
     way = Way(Transit())
     way.arrive(100.0, 1)
