@@ -22,6 +22,7 @@ from dynamokv.protocol.transfer import Fill
 from dynamokv.types import replicas_needed
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.mutants_versions import VERSIONS
+from tests.sim.stale_copy import a_read_repairs
 
 IDENTITY: Final = (
     Mutant(
@@ -148,6 +149,7 @@ QUORUMS: Final = (
         "reads repair nothing",
         "whoever answered with less is sent the join",
         (Edit(GetOp._repair, "if self._unanimous():", "if self.replied:"),),
+        trial=a_read_repairs,
     ),
     Mutant(
         "reads repair only others",
@@ -159,6 +161,7 @@ QUORUMS: Final = (
                 "continue",
             ),
         ),
+        trial=a_read_repairs,
     ),
     Mutant(
         "a read shows what is not durable",
