@@ -309,8 +309,8 @@ def test_a_whole_ring_forgets_what_a_restored_member_brought_back() -> None:
     assert council.reached == HORIZON
 
 
-def test_a_node_hands_it_refusals_and_the_end_of_a_link() -> None:
-    for by_refusal in (True, False):
+def test_a_node_hands_it_answers_refusals_and_the_end_of_a_link() -> None:
+    for way in ("answer", "refusal", "link"):
         lone = Lone(3)
         peer = lone.peers[0]
         catching_up = lone.node.collector.catching_up
@@ -318,20 +318,10 @@ def test_a_node_hands_it_refusals_and_the_end_of_a_link() -> None:
         catching_up.begin(peer, lone.row[1], HORIZON)
         ((_, question),) = sent(m.Fetch, lone.step(e.Tick())).items()
         assert catching_up.awaits(question.id)
-        if by_refusal:
+        if way == "answer":
+            lone.receive(peer, m.Same(question.id))
+        elif way == "refusal":
             lone.receive(peer, m.Refused(question.id, m.RefusedReason.NOT_READY, "not ready"))
         else:
             lone.step(e.PeerDown(peer))
         assert not catching_up.awaits(question.id)
-
-
-def test_a_fence_that_is_drawn_again_in_time_is_the_same_one() -> None:
-    council = Restored()
-    behind, ahead = council.restored, council.ahead
-    for _ in range(3):
-        ahead.do(ahead.collector.teller.show(behind.id))
-        council.pass_on()
-        council.wait(limits.FENCE_SECONDS * 0.7)
-    council.settle()
-    assert council.reached
-    assert behind.home.horizons.drawn == 1
