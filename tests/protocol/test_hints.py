@@ -260,6 +260,14 @@ def test_a_hint_that_cannot_be_read_holds_up_no_other_partition() -> None:
     assert [shelf.hints.holds(partition) for partition in range(3)] == [False, True, False]
 
 
+def test_where_no_hint_can_be_read_that_is_said() -> None:
+    shelf = Shelf()
+    shelf.keep(ONE, C, OLD)
+    shelf.store.damaged.add(hint_row(ONE, C))
+    with pytest.raises(CorruptionError):
+        shelf.hints.page(ONE, b"", 9)
+
+
 def test_there_is_no_page_for_one_for_whom_nothing_is_kept() -> None:
     assert not Shelf().hints.page(ONE, b"", 9).rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dynamokv import limits
 from dynamokv.errors import CorruptionError
 from dynamokv.protocol import effects as e
 from dynamokv.testing.simulation.clocks import START_MS
@@ -185,6 +186,20 @@ def test_a_store_that_forgot_something_has_no_horizons() -> None:
     gone = [*range(8), 9]
     taken = of(e.Write, again.last)[0].rows
     assert sorted(taken) == [(row_keys.horizon_row(partition), None) for partition in gone]
+
+
+def test_a_fence_drawn_again_while_it_is_up_is_the_same_and_lasts_longer() -> None:
+    lone = Lone()
+    horizons = lone.home.horizons
+    horizons.fence(3, NOW, b"")
+    drawn = horizons.drawn
+    lone.wait(limits.FENCE_SECONDS / 2)
+    horizons.fence(3, NOW, b"")
+    lone.wait(limits.FENCE_SECONDS * 3 / 4)
+    assert horizons.is_fenced(3, NOW, b"", drawn)
+    lone.wait(limits.FENCE_SECONDS)
+    horizons.fence(3, NOW, b"")
+    assert not horizons.is_fenced(3, NOW, b"", drawn)
 
 
 def test_a_fence_falls_with_what_is_doubtful() -> None:
