@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-import pytest
-
 from dynamokv import limits
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import Row
@@ -241,31 +239,6 @@ def test_what_is_owed_and_not_here_any_more_is_told_apart() -> None:
     page = shelf.hints.page(ONE, b"", 9)
     assert ([at for at, _ in page.gone], page.keys) == ([hint_row(ONE, A)], [B])
     assert shelf.counters["damaged_reads"] == 1
-
-
-def test_a_hint_that_cannot_be_read_holds_up_no_other_partition() -> None:
-    shelf = Shelf()
-    for key in (A, B, C):
-        shelf.keep(ONE, key, OLD)
-    shelf.store.damaged.add(hint_row(ONE, B))
-    first = shelf.hints.page(ONE, b"", 9)
-    second = shelf.hints.page(ONE, first.next, 9)
-    third = shelf.hints.page(ONE, second.next, 9)
-    assert (first.keys, second.keys, third.keys) == ([A], [C], [A])
-    assert shelf.hints.unhinted >= {1}
-    shelf.store.apply(shelf.hints.forget(first.rows + second.rows))
-    for start in (b"", second.next):
-        with pytest.raises(CorruptionError):
-            shelf.hints.page(ONE, start, 9)
-    assert [shelf.hints.holds(partition) for partition in range(3)] == [False, True, False]
-
-
-def test_where_no_hint_can_be_read_that_is_said() -> None:
-    shelf = Shelf()
-    shelf.keep(ONE, C, OLD)
-    shelf.store.damaged.add(hint_row(ONE, C))
-    with pytest.raises(CorruptionError):
-        shelf.hints.page(ONE, b"", 9)
 
 
 def test_there_is_no_page_for_one_for_whom_nothing_is_kept() -> None:
