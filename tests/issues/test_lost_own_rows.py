@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import dynamokv
+from dynamokv.storage.lsm.memtable import Memtable
 from dynamokv.storage.lsm.names import DAMAGED
+from dynamokv.storage.lsm.tree import LOST_MAX, Lost, Tree, heal_written
 
 
 def lone(directory: Path, address: str = "127.0.0.1:0") -> dynamokv.Node:
@@ -56,3 +58,15 @@ def test_a_member_without_its_identity_says_what_to_do(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(dynamokv.CorruptionError, match="restore the whole data directory"):
             lone(tmp_path, address)
+
+
+def test_a_key_that_was_written_is_sound_however_many_rows_are_beside_it() -> None:
+    """A member that forgot writes rows of its own for each partition; with them, a flush had more
+    rows in the lost range than it mends, and mended none."""
+    lost = Lost("table-00000003", b"\x00", b"\xff\xff", "it is missing")
+    key = b"\x00\x01\x01\x00key"
+    rows: dict[bytes, bytes | None] = {b"\xff\xfc%d" % n: b"row" for n in range(LOST_MAX + 9)}
+    edit = heal_written(Tree(lost=(lost,)), Memtable({**rows, key: b"again"}))
+    assert edit.healed == ((lost.start, lost.end),)
+    assert len(edit.lost) <= LOST_MAX + 1
+    assert not [piece for piece in edit.lost if piece.start <= key < piece.end]

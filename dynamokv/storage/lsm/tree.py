@@ -149,12 +149,14 @@ class Tree:
 
 def heal_written(tree: Tree, memtable: OrderedRows) -> Edit:
     """What a memtable that becomes a table mends: a key that was written since is lost no longer,
-    whatever older tables have of it. The ranges around it remain."""
+    whatever older tables have of it. The ranges around it remain. Where those would be too many,
+    the first keys are mended: records stand before the rows of the node itself."""
     healed: list[Range] = []
     lost: list[Lost] = []
     for whole in tree.lost:
-        keys = [key for key, _ in memtable.between(whole.start, whole.end)]
-        if keys and len(tree.lost) + len(lost) + len(keys) <= LOST_MAX:
+        room = max(0, LOST_MAX - len(tree.lost) - len(lost))
+        keys = [key for key, _ in memtable.between(whole.start, whole.end)][:room]
+        if keys:
             healed.append((whole.start, whole.end))
             starts = [whole.start, *(key + b"\0" for key in keys)]
             pieces = zip(starts, [*keys, whole.end], strict=True)
