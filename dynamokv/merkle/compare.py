@@ -80,10 +80,7 @@ class Repair(NamedTuple):
 
 
 class Done(NamedTuple):
-    """It is over. Without fetched or pushed keys, both held the same, or soon did."""
-
-    fetched: int
-    pushed: int
+    """It is over."""
 
 
 Next: TypeAlias = Ask | Settle | Read | Repair | Done
@@ -121,7 +118,6 @@ class Exchange:
         self._leaves: list[int] = []
         self._start = self._end = EDGE
         self._page: list[Listed] = []
-        self._fetched = self._pushed = 0
         self.salt = new_id()
         self.next: Next = Ask(CompareRoot(self.salt, epoch, partition, tree.root()))
 
@@ -137,7 +133,7 @@ class Exchange:
             case CompareRoot(), Branches():
                 self.next = self._descend(differing(self._tree.branches(), answer.sums))
             case CompareRoot(), Differing(leaves=[]):
-                self.next = self._done()
+                self.next = Done()
             case CompareLeaves() as question, Differing():
                 self.next = self._narrow(question, answer.leaves)
             case CompareKeys() as question, Compared():
@@ -183,7 +179,7 @@ class Exchange:
 
     def _descend(self, branches: list[int]) -> Next:
         if not branches:
-            return self._done()
+            return Done()
         sums = b"".join(map(self._tree.leaves, branches))
         fields = (self._new_id(), self._epoch, self._partition, branches, sums)
         return Ask(CompareLeaves(*fields))
@@ -193,10 +189,10 @@ class Exchange:
             raise ValueError("leaves that were not asked for")
         if not self._leaves:
             self._leaves = leaves
-            return Settle() if leaves else self._done()
+            return Settle() if leaves else Done()
         again = table_of(leaves)
         self._leaves = [leaf for leaf in self._leaves if again[leaf]]
-        return Read(EDGE) if self._leaves else self._done()
+        return Read(EDGE) if self._leaves else Done()
 
     def _compare_page(self) -> Next:
         page = self._page
@@ -223,17 +219,12 @@ class Exchange:
         push = [page[place].key for place in answer.missing if is_before(page[place].key, end)]
         self._page = [] if end == question.end else [row for row in page if row.key >= end]
         self._start = end
-        self._fetched += len(answer.keys)
-        self._pushed += len(push)
         return Repair(answer.keys, push) if answer.keys or push else self._go_on()
 
     def _go_on(self) -> Next:
         if self._start != self._end:
             return self._compare_page()
-        return Read(self._end) if self._end != EDGE else self._done()
-
-    def _done(self) -> Done:
-        return Done(self._fetched, self._pushed)
+        return Read(self._end) if self._end != EDGE else Done()
 
 
 def answer(tree: Tree, question: CompareRoot | CompareLeaves) -> Branches | Differing:

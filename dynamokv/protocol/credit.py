@@ -16,13 +16,9 @@ Rules:
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from dynamokv import limits
-
-NO_CREDIT: Final = "no credit: it has not answered what it was asked"
-"""Why a peer was not asked, for errors."""
-
 
 Question: TypeAlias = tuple[int, float, float]
 """One message that expects an answer: its weight, when it was asked, and its deadline. No named

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from dynamokv.ports import Row
 from dynamokv.ring.topology import Topology
-from dynamokv.wire.messages import Message
+from dynamokv.wire.messages import Message, Refused, RefusedReason
 
 LOCAL = b""
 """The origin of requests made in this process."""
@@ -287,3 +287,8 @@ Effect: TypeAlias = (
 def answer(origin: Origin, message: Message) -> Send | Reply:
     """The reply, to wherever the request came from. The message carries the origin's id already."""
     return Reply(origin.id, message) if origin.peer == LOCAL else Send(origin.peer, message)
+
+
+def refuse(peer: bytes, id: int, reason: RefusedReason, detail: str) -> list[Effect]:
+    """Tell who asked that it is not done, if it wants to hear."""
+    return [Send(peer, Refused(id, reason, detail))] if id else []

@@ -160,15 +160,15 @@ class Talk:
         sent = self._sent
         self._forget_question()
         match sent, message:
-            case _, Refused():
-                return self._on_refused(sent, message, now)
             case Fetch(), Fetched():
                 return self._on_fetched(sent, message, now)
-            case Replicate(), Replicated():
+            case Replicate(), Replicated() | Refused(reason=RefusedReason.OUTDATED):
                 del self._push[: self._taken]
                 self._home.counters["repaired_by_exchange_pushed"] += len(sent.keys)
                 self.repaired += len(sent.keys)
                 return self._faster(now)
+            case _, Refused():
+                return self._on_refused(sent, message, now)
             case _, Branches() | Differing() | Compared():
                 try:
                     self._exchange.on_answer(message)

@@ -25,12 +25,12 @@ from dynamokv.merkle.messages import (
     Question,
 )
 from dynamokv.merkle.tree import BRANCH_BYTES, FAN_OUT, SUM_BYTES
-from dynamokv.protocol.effects import Effect, Send
+from dynamokv.protocol.effects import Effect, Send, refuse
 from dynamokv.protocol.exchange import Reading
 from dynamokv.protocol.home import Home
 from dynamokv.types import NodeId
 from dynamokv.wire import record as records
-from dynamokv.wire.messages import Refused, RefusedReason
+from dynamokv.wire.messages import RefusedReason
 
 NO_ROWS: Final = bytes(SUM_BYTES)
 """The root of an empty tree, and of one who cannot read everything."""
@@ -68,7 +68,7 @@ class Answers:
             # Whoever can read its own copy brings this one back when it is asked.
             known = question.root == NO_ROWS
         if not known or home.topology.member(NodeId(peer)) is None:
-            return _refuse(peer, question.id, RefusedReason.NOT_READY, "no tree of it here")
+            return refuse(peer, question.id, RefusedReason.NOT_READY, "no tree of it here")
         try:
             if not isinstance(question, CompareKeys):
                 found = _all_differs(question) if tree is None else answer(tree, question)
@@ -100,7 +100,7 @@ class Answers:
             self.home.forest.cannot_read(reading.partition)
             del self._jobs[at]
             text = str(error)[: limits.TEXT_BYTES_MAX]
-            return _refuse(peer, id, RefusedReason.STORAGE, text)
+            return refuse(peer, id, RefusedReason.STORAGE, text)
         if found is None:
             return []
         del self._jobs[at]
@@ -116,7 +116,3 @@ def _all_differs(question: CompareRoot | CompareLeaves) -> Branches | Differing:
     return Differing(
         question.id, [leaf for first in firsts for leaf in range(first, first + FAN_OUT)]
     )
-
-
-def _refuse(peer: bytes, id: int, reason: RefusedReason, text: str) -> list[Effect]:
-    return [Send(peer, Refused(id, reason, text))]

@@ -145,7 +145,7 @@ class ForwardOp:
             if owner == home.node_id or not home.is_up(owner):
                 continue
             if why_not := home.why_not(owner):
-                self.failures.append(f"{owner.hex()[:8]} ({why_not})")
+                self.failures.append(f"{owner.hex()[:8]} ({why_not.value})")
                 self.short_of_credit = True
             else:
                 self.asked.append(owner)

@@ -77,7 +77,7 @@ class GetOp:
             if owner == home.node_id:
                 self._read_here(home)
             elif why_not := home.why_not(owner):
-                tally.fail(owner, why_not)
+                tally.leave_out(owner, why_not)
             else:
                 spare.append(owner)
         if tally.verdict is Verdict.LOST:

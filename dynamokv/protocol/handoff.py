@@ -18,7 +18,7 @@ from typing import Final
 
 from dynamokv import limits
 from dynamokv.errors import StorageError
-from dynamokv.protocol.effects import Effect, HintsRefused, Send, Write
+from dynamokv.protocol.effects import Effect, HintsRefused, Send, Write, refuse
 from dynamokv.protocol.hints import Hint, Kind, Page
 from dynamokv.protocol.home import ClockDrift, Home
 from dynamokv.ring.placement import preference_list
@@ -49,20 +49,20 @@ def serve_hint(home: Home, peer: bytes, message: m.Hint) -> list[Effect]:
         for key, record in zip(message.keys, message.records, strict=True):
             if int.from_bytes(key[:2]) >= len(home.owners):
                 raise ValueError("a row of a partition that does not exist")
-            home.admit(record)
+            home.checked(record)
+            if home.horizons.is_outdated(record):
+                # The owners know it for deleted, so they would not take it in afterwards.
+                text = "older than anything that is still written"
+                return refuse(peer, message.id, m.RefusedReason.OUTDATED, text)
     except ClockDrift as error:
-        return _refuse(peer, message.id, m.RefusedReason.CLOCK_DRIFT, str(error))
+        return refuse(peer, message.id, m.RefusedReason.CLOCK_DRIFT, str(error))
     except ValueError as error:
         home.counters["poison_records"] += 1
-        return _refuse(peer, message.id, m.RefusedReason.STORAGE, f"damaged record: {error}")
+        return refuse(peer, message.id, m.RefusedReason.STORAGE, f"damaged record: {error}")
     rows = home.hints.keep(NodeId(message.target), message.keys, message.records)
     if rows is None:
-        return _refuse(peer, message.id, m.RefusedReason.STORAGE, "no room for more hints")
+        return refuse(peer, message.id, m.RefusedReason.STORAGE, "no room for more hints")
     return [Write(rows, Send(peer, m.Replicated(message.id)), HintsRefused(peer, message.id))]
-
-
-def _refuse(peer: bytes, id: int, reason: m.RefusedReason, detail: str) -> list[Effect]:
-    return [Send(peer, m.Refused(id, reason, detail))]
 
 
 class Progress:
@@ -172,11 +172,25 @@ class Handoff:
     # --- what became of a page --------------------------------------------------------------------
 
     def on_reply(self, peer: bytes, message: Message) -> list[Effect]:
-        """The target has what was sent, durably: that goes, and the next page leaves."""
+        """The target answers a page: it has it, or did not take it."""
         id: int = getattr(message, "id", 0)
-        target = self.under_way[id]
-        if peer != target or type(message) is not m.Replicated:
+        if peer != self.under_way[id]:
             return []
+        match message:
+            case m.Replicated() | m.Refused(reason=m.RefusedReason.OUTDATED):
+                return self._on_taken(id)
+            case m.Refused():
+                # One record in it may be the reason.
+                progress = self.progress[self.under_way[id]]
+                progress.cursor = progress.page.next if progress.items == 1 else progress.cursor
+                progress.items = max(1, progress.items // 4)
+                self._failed(id)
+        return []
+
+    def _on_taken(self, id: int) -> list[Effect]:
+        """The target has what was sent, durably, or knows that it was deleted: that goes, and the
+        next page leaves."""
+        target = self.under_way[id]
         home, progress = self.home, self._end(id)
         if home.epoch != progress.epoch:
             # The target may not have been an owner any more when it took them.
@@ -188,15 +202,6 @@ class Handoff:
         rows = home.hints.forget(page.rows)
         effects: list[Effect] = [Write(rows, None, HintsRefused())] if rows else []
         return effects + self.deliver(target)
-
-    def on_refusal(self, id: int, peer: bytes) -> list[Effect]:
-        """The target did not take it: one record in it may be the reason."""
-        if peer == self.under_way[id]:
-            progress = self.progress[self.under_way[id]]
-            progress.cursor = progress.page.next if progress.items == 1 else progress.cursor
-            progress.items = max(1, progress.items // 4)
-            self._failed(id)
-        return []
 
     def on_refresh(self, id: int, peer: bytes) -> None:
         """The target knows a newer topology: what is kept will be looked through under that."""
@@ -225,7 +230,7 @@ class Handoff:
         if not event.id:
             return []
         text = "the disk refused the write"
-        return _refuse(event.peer, event.id, m.RefusedReason.STORAGE, text)
+        return refuse(event.peer, event.id, m.RefusedReason.STORAGE, text)
 
     def recount(self) -> None:
         """The sums may be wrong."""
@@ -262,6 +267,6 @@ class Handoff:
                     continue
                 # Its stamp was looked at when it came.
                 merged = home.join(key, record, records.context_of(record))
-                if merged is not None:
+                if isinstance(merged, bytes):
                     rows.append((key, merged))
         return [Write(rows, None, HintsRefused())]

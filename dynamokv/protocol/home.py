@@ -16,13 +16,13 @@ from dynamokv.causality.hlc import HybridClock, wall_ms_of
 from dynamokv.causality.versions import Context
 from dynamokv.errors import StorageError
 from dynamokv.ports import Clock, Reader, Rng
-from dynamokv.protocol.credit import NO_CREDIT
 from dynamokv.protocol.forest import Forest
 from dynamokv.protocol.hints import Hints
-from dynamokv.protocol.horizons import Horizons
+from dynamokv.protocol.horizons import Horizons, KeptOut
 from dynamokv.protocol.identity import new_actor
 from dynamokv.protocol.liveness import Liveness
 from dynamokv.protocol.load import Load
+from dynamokv.protocol.tally import NotAsked
 from dynamokv.ring.hashing import partition_shift, position_of
 from dynamokv.ring.placement import Placement, place
 from dynamokv.ring.topology import Topology
@@ -31,7 +31,6 @@ from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
 
 NO_OWNERS: tuple[NodeId, ...] = ()
-DOWN = "down"
 LAG_SAMPLES = 1024
 """Applied writes that the replication lag is taken from."""
 
@@ -196,14 +195,14 @@ class Home:
         """Whether requests go to this peer."""
         return peer in self.up
 
-    def why_not(self, peer: NodeId) -> str:
-        """Why this peer cannot be asked anything now; nothing when it can."""
+    def why_not(self, peer: NodeId) -> NotAsked | None:
+        """Why this peer cannot be asked anything now; ``None`` when it can."""
         if peer not in self.up:
-            return DOWN
+            return NotAsked.DOWN
         credit = self.load.credit
         if peer not in credit.short or credit.has_room(peer, self.clock.monotonic()):
-            return ""
-        return NO_CREDIT
+            return None
+        return NotAsked.NO_CREDIT
 
     def recently_returned(self, now: float) -> set[NodeId]:
         """Peers that were away and came back not long ago: they may have missed writes."""
@@ -218,7 +217,7 @@ class Home:
             above = max(above, context.get(self.actor, 0))
         return self.hybrid.tick(self.clock.wall_ms(), above)
 
-    def forgot(self) -> None:
+    def take_new_actor(self) -> None:
         """Others may know a write of this node that its store does not hold. The next write under
         the same name would claim to know that one, and erase it: so it gets another name.
         """
@@ -235,7 +234,7 @@ class Home:
             return self.reader.newest(key)
         except StorageError:
             self.damaged_read([key])
-            self.forgot()
+            self.take_new_actor()
             self.horizons.doubt(row_keys.partition_of(key))
             return None
 
@@ -263,9 +262,14 @@ class Home:
             ClockDrift: it is stamped too far ahead of this node's clock; taking it over would drag
                 every clock along.
         """
-        return self.join(key, incoming, self.admit(incoming))
+        joined = self.take_in(key, incoming)
+        return None if isinstance(joined, KeptOut) else joined
 
-    def admit(self, incoming: bytes) -> Context:
+    def take_in(self, key: bytes, incoming: bytes) -> bytes | KeptOut | None:
+        """``merge``, for those who have to know whether anything of it was let in."""
+        return self.join(key, incoming, self.checked(incoming))
+
+    def checked(self, incoming: bytes) -> Context:
         """The context of a record from a peer, which may be kept. Raises as ``merge`` does."""
         theirs = records.check(incoming)
         latest = max(theirs.values(), default=0)
@@ -276,16 +280,16 @@ class Home:
             raise ClockDrift(f"stamped {ahead:.1f} s ahead of this node's clock")
         return theirs
 
-    def join(self, key: bytes, incoming: bytes, theirs: Context) -> bytes | None:
-        """``merge`` of a record that was admitted, with its context."""
+    def join(self, key: bytes, incoming: bytes, theirs: Context) -> bytes | KeptOut | None:
+        """``take_in`` of a record that was checked, with its context."""
         held = self.held(key)
         ours = records.context_of(held) if held else {}
-        incoming = self.horizons.admit(key, incoming, ours)
-        if not incoming:
-            return None
+        admitted = self.horizons.admit(key, incoming, ours)
+        if isinstance(admitted, KeptOut):
+            return admitted
         if self.horizons.forgets(key, theirs.get(self.actor, 0), ours.get(self.actor, 0)):
-            self.forgot()
-        joined = records.join_checked(held, ours, incoming, theirs)
+            self.take_new_actor()
+        joined = records.join_checked(held, ours, admitted, theirs)
         if joined is held:
             return None
         latest = max(theirs.values(), default=0)

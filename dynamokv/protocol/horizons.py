@@ -13,6 +13,9 @@ a node is the highest time that it ever promised not to make a write below.
 Rules:
     - Whatever comes in from elsewhere is admitted here, by ``Home.merge``: of a version from below
       the horizon that this node does not know nothing is taken in. It was deleted.
+    - Whoever asked for such a write to be kept is told so (``OUTDATED``). A hint has nothing more
+      to do then; a new write is not acknowledged. Its coordinator has lost its promise, and does
+      not know of it yet.
     - A *fence* does the same while a horizon is being agreed upon, but it is not known yet what a
       version that is kept out stands for. So its whole record is turned away, and not acknowledged.
     - A horizon is on the disk with all that it says is known: its row is written synced, and a log
@@ -28,6 +31,7 @@ Sources: Scylla issues 3560, 23712, 29854 (what came back after its tombstone wa
 from __future__ import annotations
 
 from collections import Counter
+from enum import Enum
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -43,6 +47,13 @@ from dynamokv.wire import record as records
 HORIZON_VERSION: Final = 1
 _HORIZON: Final = Struct(">BQQ")
 _FLOOR: Final = Struct(">BQ")
+
+
+class KeptOut(Enum):
+    """Why nothing of a record from elsewhere is taken in."""
+
+    FENCED = "a horizon is being agreed upon, and this is older"
+    OUTDATED = "older than the horizon, and deleted for all that is known here"
 
 
 class Fence(NamedTuple):
@@ -95,9 +106,9 @@ class Horizons:
             self._doubtful += [(row_keys.horizon_row(partition), None) for partition in unread]
 
     def _load_floor(self) -> None:
-        floor = self._reader.newest(row_keys.FLOOR_ROW)
-        if floor is not None and len(floor) == _FLOOR.size:
-            self.floor = _FLOOR.unpack(floor)[1]
+        row = self._reader.newest(row_keys.FLOOR_ROW)
+        if row is not None and len(row) == _FLOOR.size and row[0] == HORIZON_VERSION:
+            _, self.floor = _FLOOR.unpack(row)
 
     def _load_horizons(self) -> None:
         for key, value in self._reader.scan(row_keys.HORIZONS, row_keys.FLOOR_ROW):
@@ -107,20 +118,27 @@ class Horizons:
 
     # --- what they keep out -----------------------------------------------------------------------
 
-    def admit(self, key: bytes, incoming: bytes, ours: Context) -> bytes:
-        """What of a record from elsewhere is to be joined with what this node knows of its key;
-        ``records.ABSENT`` for nothing."""
+    def admit(self, key: bytes, incoming: bytes, ours: Context) -> bytes | KeptOut:
+        """What of a record from elsewhere is to be joined with what this node knows of its key, or
+        why nothing is."""
         if not self.adopted and not self._fences:
             return incoming
         partition = row_keys.partition_of(key)
         fence = self._fence(partition)
         if fence is not None and collecting.unknown_below(incoming, ours, fence.time):
             self._counters["fenced"] += 1
-            return records.ABSENT
+            return KeptOut.FENCED
         admitted = collecting.admit(incoming, ours, self.adopted.get(partition, 0))
-        if admitted is not incoming:
-            self._counters["below_horizon"] += 1
-        return admitted
+        if admitted is incoming:
+            return incoming
+        self._counters["below_horizon"] += 1
+        return admitted if admitted and records.dots_of(admitted) else KeptOut.OUTDATED
+
+    def is_outdated(self, record: bytes) -> bool:
+        """Whether nothing in a write is of a time at which anybody still makes one, as far as this
+        node has promised that itself."""
+        latest = max((dot.time for dot in records.dots_of(record)), default=self.floor)
+        return latest < self.floor
 
     def believe(self, key: bytes, shown: bytes, held: bytes) -> bytes:
         """What of a record that another owner shows is not known to be deleted by this one, which

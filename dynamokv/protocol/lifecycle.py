@@ -5,7 +5,7 @@ Rules:
       (``identity.py``): a member that forgets who it is could never come back.
     - A topology is taken over when it is newer, of this ring, and complete with its secrets.
     - Once a write of this node is known elsewhere and not here, because the store forgot it or the
-      disk refused it, the next dot has a new actor (``home.forgot``).
+      disk refused it, the next dot has a new actor (``home.take_new_actor``).
     - A disk that refused a write is asked for no further ones of this node's own before it took the
       identity row again; until then, other owners coordinate.
     - Ready once: in a topology that names this node and its address, whole, and with an identity

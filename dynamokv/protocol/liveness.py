@@ -1,6 +1,6 @@
 """Who answers: SWIM's probes with Lifeguard's local health, as a pure state machine.
 
-It is fed time, messages, links and the loop's lag, and returns messages to send. What is believed,
+It is fed time, messages and links, and returns messages to send. What is believed,
 and the verdict that follows, stands in ``liveness_beliefs.py``.
 
 Rules:
@@ -27,7 +27,7 @@ from typing import TypeAlias
 from dynamokv.ports import Rng
 from dynamokv.protocol.liveness_beliefs import Beliefs, LivenessSettings, Standing, Verdict
 from dynamokv.protocol.liveness_gossip import Incarnation, news_of
-from dynamokv.protocol.liveness_probes import Asked, Health, Relay, Round, Table, shuffled
+from dynamokv.protocol.liveness_probes import Asked, Health, Relay, Table, Turns, shuffled
 from dynamokv.types import NodeId
 from dynamokv.wire.probes import LivenessMessage, Probe, ProbeAck, ProbeFor, ProbeNack
 
@@ -58,7 +58,7 @@ class Liveness:
         self._id = int.from_bytes(rng.randbytes(6))
         self._asked: Table[Asked] = Table()
         self._relays: Table[Relay] = Table()
-        self._round = Round(rng)
+        self._turns = Turns(rng)
         self._period_at: float | None = None
         self._due = 0.0
         self._lag = 0.0
@@ -71,12 +71,12 @@ class Liveness:
     def members(self, ids: Iterable[NodeId], now: float) -> None:
         """Who is in the ring, by its topology; never by what is believed here."""
         added = self.beliefs.become(ids, now)
-        self._round.become(self.beliefs.peers, added)
+        self._turns.become(self.beliefs.peers, added)
         self._asked.keep(self.beliefs.peers)
         self._relays.keep(self.beliefs.peers)
 
-    def tick(self, now: float, loop_lag: float) -> Outgoing:
-        """Time has passed; ``loop_lag`` is what else is known of how late the loop runs."""
+    def tick(self, now: float) -> Outgoing:
+        """Time has passed."""
         self._wake(now)
         if self._period_at is None:
             # Members that start together do not probe together.
@@ -88,7 +88,7 @@ class Liveness:
         self.beliefs.expire(now)
         if self._period_at <= now:
             self._period_at = now + self.settings.period
-            self._period(now, max(loop_lag, self._lag))
+            self._period(now, self._lag)
             self._lag = 0.0
         return self._settle(now)
 
@@ -205,7 +205,7 @@ class Liveness:
             self.health.change(+1)
         peers = self.beliefs.peers
         for _ in range(len(peers)):
-            id = self._round.next(peers)
+            id = self._turns.next(peers)
             if not peers[id].asked and not peers[id].given_up:
                 self._probe(id, now, thorough=True)
                 break

@@ -101,8 +101,8 @@ class Table(Generic[ProbeT]):
         return min((probe.deadline for probe in self._probes.values()), default=inf)
 
 
-class Round:
-    """Turns: all members in an order of its own, and then again in another."""
+class Turns:
+    """Whose turn it is to be probed: all members in some order, and then again in another."""
 
     def __init__(self, rng: Rng) -> None:
         self._rng = rng

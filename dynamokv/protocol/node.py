@@ -201,7 +201,7 @@ class Node:
         self.handoff.recount()
         if self.home.writable:
             self.home.writable = False
-            self.home.forgot()
+            self.home.take_new_actor()
         # Whatever an engine says must fit the answer to a client.
         reason = event.reason[: limits.TEXT_BYTES_MAX // 2]
         return self.table.fail(event.id, self.home.node_id, reason, untouched=False)
@@ -231,7 +231,7 @@ class Node:
         if message.id in self.exchanges.asked:
             return self.exchanges.on_reply(peer, message)
         if message.id in self.handoff.under_way:
-            return self.handoff.on_refusal(message.id, peer)
+            return self.handoff.on_reply(peer, message)
         if self.collector.catching_up.awaits(message.id):
             return self.collector.catching_up.on_reply(peer, message)
         return self.table.fail(message.id, peer, message.detail, untouched=True)

@@ -43,7 +43,7 @@ from dynamokv.protocol.effects import (
 )
 from dynamokv.protocol.handoff import stand_ins
 from dynamokv.protocol.home import NO_OWNERS, Home
-from dynamokv.protocol.tally import Tally, Verdict
+from dynamokv.protocol.tally import NotAsked, Tally, Verdict
 from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import record as records
 from dynamokv.wire.context import open_token, own_dot, seal_of, token_after, token_of
@@ -94,7 +94,7 @@ class PutOp:
         counted = [owner for owner in owners if owner != home.uncounted]
         self.tally = tally = Tally(*home.quorum(counted, self.request.level))
         others: list[NodeId] = []
-        away: dict[NodeId, str] = {}
+        away: dict[NodeId, NotAsked] = {}
         for owner in owners:
             if owner == home.node_id:
                 continue
@@ -112,7 +112,7 @@ class PutOp:
                 self.turn = min(self.deadline, now + home.settings.hedge_after)
             for owner, why_not in away.items():
                 if owner not in stood_in_for:
-                    tally.fail(owner, why_not)
+                    tally.leave_out(owner, why_not)
         effects: list[Effect] = []
         if self.stored:
             tally.add(home.node_id)
@@ -239,7 +239,7 @@ class PutOp:
         told = join_contexts(seen, {own.actor: own.time}) if own else seen
         told_of_me, known_of_me = (one.get(home.actor, 0) for one in (told, state.context))
         if home.horizons.forgets(key, told_of_me, known_of_me):
-            home.forgot()
+            home.take_new_actor()
         version = self._version(home, value, state.context, told)
         record = records.encode(update(state, seen, version, own))
         if self._too_many_siblings(home, state, record):

@@ -83,7 +83,7 @@ class Reachability:
         for peer in self.liveness.beliefs.peers:
             if peer in home.linked:
                 out += self.liveness.on_link(peer, True, now)
-        return self._route(out + self.liveness.tick(now, 0.0))
+        return self._route(out + self.liveness.tick(now))
 
     def on_link(self, peer: NodeId, *, up: bool) -> list[Effect]:
         """The link to a member works, or broke."""
@@ -117,7 +117,7 @@ class Reachability:
         for peer in doubted:
             out += self.liveness.doubt(peer, now)
         if now >= self.liveness.next_deadline():
-            out += self.liveness.tick(now, 0.0)
+            out += self.liveness.tick(now)
         return self._route(out)
 
     def next_deadline(self) -> float:

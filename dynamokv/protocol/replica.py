@@ -16,8 +16,9 @@ from collections.abc import Iterator
 
 from dynamokv import limits
 from dynamokv.errors import StorageError
-from dynamokv.protocol.effects import Effect, Send, Write
+from dynamokv.protocol.effects import Effect, Send, Write, refuse
 from dynamokv.protocol.home import ClockDrift, Home
+from dynamokv.protocol.horizons import KeptOut
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
 from dynamokv.wire.messages import (
@@ -37,28 +38,32 @@ from dynamokv.wire.rounds import Horizons
 def serve_replicate(home: Home, peer: bytes, message: Replicate) -> list[Effect]:
     """Join the records, and acknowledge once they are durable."""
     rows: list[tuple[bytes, bytes]] = []
-    fenced = home.counters["fenced"]
+    kept_out: set[KeptOut] = set()
     try:
         for key, incoming in zip(message.keys, message.records, strict=True):
-            joined = home.merge(key, incoming)
+            joined = home.take_in(key, incoming)
             if joined is None and message.id:
                 joined = home.under_way(key)
-            if joined is not None:
+            if isinstance(joined, KeptOut):
+                kept_out.add(joined)
+            elif joined is not None:
                 rows.append((key, joined))
     except ClockDrift as error:
-        return _refuse(peer, message.id, RefusedReason.CLOCK_DRIFT, str(error))
+        return refuse(peer, message.id, RefusedReason.CLOCK_DRIFT, str(error))
     except ValueError as error:
         home.counters["poison_records"] += 1
-        return _refuse(peer, message.id, RefusedReason.STORAGE, f"damaged record: {error}")
+        return refuse(peer, message.id, RefusedReason.STORAGE, f"damaged record: {error}")
     if message.id == 0:
         return [Write(rows)] if rows else []
-    if home.counters["fenced"] != fenced:
+    if KeptOut.FENCED in kept_out:
         # Not known yet to be deleted, and not taken in: nobody may count on it.
-        text = "a horizon is being agreed upon, and this is older"
-        return _refuse(peer, message.id, RefusedReason.NOT_READY, text)
+        return refuse(peer, message.id, RefusedReason.NOT_READY, KeptOut.FENCED.value)
     # Nothing new may still mean "not durable yet": then it is written once more, and in any case
     # the acknowledgement goes through the log.
     done = Send(peer, Replicated(message.id))
+    if kept_out:
+        # What else is in the message is durable then, too.
+        done = Send(peer, Refused(message.id, RefusedReason.OUTDATED, KeptOut.OUTDATED.value))
     failed = Send(peer, Refused(message.id, RefusedReason.STORAGE, "the disk refused the write"))
     return [Write(rows, done, failed)]
 
@@ -147,8 +152,4 @@ def _damaged(
     home: Home, peer: bytes, id: int, keys: list[bytes], error: StorageError
 ) -> list[Effect]:
     home.damaged_read(keys)
-    return _refuse(peer, id, RefusedReason.STORAGE, str(error)[: limits.TEXT_BYTES_MAX])
-
-
-def _refuse(peer: bytes, id: int, reason: RefusedReason, detail: str) -> list[Effect]:
-    return [Send(peer, Refused(id, reason, detail))] if id else []
+    return refuse(peer, id, RefusedReason.STORAGE, str(error)[: limits.TEXT_BYTES_MAX])

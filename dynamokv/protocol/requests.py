@@ -14,9 +14,9 @@ import heapq
 from typing import Any, Protocol
 
 from dynamokv.protocol.admission import BEHIND
-from dynamokv.protocol.credit import NO_CREDIT
 from dynamokv.protocol.effects import Effect, Origin, Send, answer
 from dynamokv.protocol.home import Home
+from dynamokv.protocol.tally import NotAsked
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import Message
 from dynamokv.wire.weight import weight_of
@@ -224,7 +224,8 @@ class RequestTable:
             if not operation.done:
                 assert type(effect) is Send
                 peer = effect.peer
-                instead = operation.on_failure(self.home, peer, NO_CREDIT, untouched=True)
+                why_not = NotAsked.NO_CREDIT.value
+                instead = operation.on_failure(self.home, peer, why_not, untouched=True)
                 charged += self._charge(operation, instead, now)
         return charged
 

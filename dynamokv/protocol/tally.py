@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from enum import Enum
 
-from dynamokv.protocol.credit import NO_CREDIT
 from dynamokv.types import NodeId
 from dynamokv.wire.messages import FailedCode
 
@@ -22,6 +21,13 @@ class Verdict(Enum):
     LOST = "lost"
 
 
+class NotAsked(Enum):
+    """Why a peer cannot be asked anything now; for errors, too."""
+
+    DOWN = "down"
+    NO_CREDIT = "no credit: it has not answered what it was asked"
+
+
 # Members of an enum are found through its class each time, which costs more than the counting.
 _PENDING, _WON, _LOST = Verdict.PENDING, Verdict.WON, Verdict.LOST
 
@@ -31,10 +37,20 @@ class Tally:
 
     Attributes:
         away: owners that are not asked, because others may stand in for them.
+        overloaded: some owner is not asked because it has too much to answer already.
         patient: it waits for owners, where they may be enough without stand-ins.
     """
 
-    __slots__ = ("away", "failed", "needed", "owners", "patient", "stood_in", "yes")
+    __slots__ = (
+        "away",
+        "failed",
+        "needed",
+        "overloaded",
+        "owners",
+        "patient",
+        "stood_in",
+        "yes",
+    )
 
     def __init__(self, owners: Sequence[NodeId], needed: int) -> None:
         self.owners = owners
@@ -43,6 +59,7 @@ class Tally:
         self.failed: dict[NodeId, str] = {}
         self.stood_in: dict[NodeId, NodeId] = {}
         self.away: Collection[NodeId] = ()
+        self.overloaded = False
         self.patient = True
 
     def add(self, owner: NodeId) -> None:
@@ -66,6 +83,11 @@ class Tally:
         """This owner will not, as far as anyone knows."""
         if owner in self.owners and owner not in self.yes:
             self.failed[owner] = reason
+
+    def leave_out(self, owner: NodeId, why_not: NotAsked) -> None:
+        """This owner is not even asked."""
+        self.overloaded |= why_not is NotAsked.NO_CREDIT
+        self.fail(owner, why_not.value)
 
     @property
     def verdict(self) -> Verdict:
@@ -101,6 +123,6 @@ class Tally:
 
     def why_not(self) -> tuple[FailedCode, str]:
         """The error of a request that cannot even be begun: overloaded, when credit would help."""
-        if NO_CREDIT in self.failed.values():
+        if self.overloaded:
             return FailedCode.OVERLOADED, "too much is outstanding at its owners"
         return FailedCode.UNAVAILABLE, ""

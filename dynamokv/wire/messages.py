@@ -73,7 +73,8 @@ class Same(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The request was not served, and nothing of it was applied."""
+    """The request was not served, and nothing of it was applied; of an outdated one, nothing of the
+    records that are outdated."""
 
     id: int
     reason: int
@@ -337,6 +338,7 @@ class RefusedReason(IntEnum):
     CLOCK_DRIFT = 2
     NOT_READY = 3
     EXPIRED = 4
+    OUTDATED = 5
 
 
 class JoinReason(IntEnum):

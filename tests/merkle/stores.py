@@ -101,7 +101,7 @@ class Talk:
         self.messages = self.bytes_sent = self.largest = self.lists = 0
         self.repaired: tuple[list[bytes], list[bytes]] = ([], [])
 
-    def run(self) -> Done:
+    def run(self) -> None:
         while True:
             self.meanwhile()
             match self.exchange.next:
@@ -116,8 +116,8 @@ class Talk:
                 case Repair(fetch, push):
                     self.repair(fetch, push)
                     self.exchange.on_repaired()
-                case Done() as done:
-                    return done
+                case Done():
+                    return
 
     def send(self, message: Question | Answer) -> None:
         data = codec.encode(message)

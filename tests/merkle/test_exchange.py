@@ -12,7 +12,6 @@ from xxhash import xxh3_64_intdigest
 
 from dynamokv import limits
 from dynamokv.merkle import compare
-from dynamokv.merkle.compare import Done
 from dynamokv.merkle.messages import EDGE
 from dynamokv.merkle.tree import decode, leaf_of
 from tests.merkle.stores import CALM, SEED, Store, Talk, Weather, digest_of, union
@@ -41,8 +40,7 @@ def run(talk: Talk, pages: tuple[int, int, int] | None) -> Talk:
             listed, answer_bytes, talk.slice_rows = pages
             patch.setattr(compare, "LISTED_MAX", listed)
             patch.setattr(limits, "SCAN_PAGE_BYTES", compare.HEAD_BYTES + answer_bytes)
-        done = talk.run()
-    assert done == Done(len(talk.repaired[0]), len(talk.repaired[1]))
+        talk.run()
     return talk
 
 

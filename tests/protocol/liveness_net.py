@@ -98,8 +98,7 @@ class Wire:
         self._arm(number)
 
     def _tick(self, number: int, life: Liveness) -> None:
-        lag = self.lag.get(number, 0.0)
-        self._step(number, life, lambda: life.tick(self.now, lag))
+        self._step(number, life, lambda: life.tick(self.now))
 
     def _arm(self, number: int) -> None:
         life = self.lives[number]

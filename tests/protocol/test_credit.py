@@ -13,7 +13,8 @@ from dynamokv.limits import (
     MiB,
 )
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.credit import NO_CREDIT, Credit
+from dynamokv.protocol.credit import Credit
+from dynamokv.protocol.tally import NotAsked
 from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import FailedCode
@@ -196,7 +197,7 @@ def test_a_write_whose_owners_have_none_is_refused_before_any_work() -> None:
     effects = lone.put()
     assert (failed(effects), len(effects)) == (FailedCode.OVERLOADED, 1)
     assert sorted(reply(effects).failed) == sorted(
-        f"{peer.hex()[:8]} ({NO_CREDIT})" for peer in lone.peers
+        f"{peer.hex()[:8]} ({NotAsked.NO_CREDIT.value})" for peer in lone.peers
     )
     assert failed(lone.put(level=ALL)) == FailedCode.OVERLOADED
 

@@ -215,6 +215,16 @@ def test_a_row_that_cannot_be_read_is_not_pushed(monkeypatch: pytest.MonkeyPatch
     assert {*some(9)} - pair.other.rows.keys() == {row(4)}
 
 
+def test_what_the_peer_knows_to_be_deleted_holds_up_nothing() -> None:
+    new = {row(9): held(NOW + 900)}
+    pair = Pair({**some(9), **new}, {})
+    pair.other.home.horizons.adopt(3, NOW)
+    pair.run()
+    assert pair.other.rows == new
+    for name in ("exchanges_given_up", "exchange_keys_skipped"):
+        assert pair.one.count(name) == pair.other.count(name) == 0
+
+
 def test_a_peer_without_a_tree_is_left_alone_until_it_has_one() -> None:
     pair = Pair(some(9), {})
     pair.other.home.load.pressure.spend(0.0, 1 << 34)

@@ -62,6 +62,17 @@ def test_what_no_owner_would_take_is_not_kept(bad: bytes, reason: RefusedReason)
     assert (of(e.Write, effects), holder.home.hints.size) == ([], 0)
 
 
+def test_a_write_from_before_a_promise_is_not_kept() -> None:
+    """Its coordinator came from a backup: the owners would take it for something deleted."""
+    holder = Holder()
+    holder.home.horizons.promise(NOW)
+    effects = holder.hint(NEW)
+    assert only(m.Refused, effects).reason == RefusedReason.OUTDATED
+    assert (of(e.Write, effects), holder.home.hints.size) == ([], 0)
+    holder.hint(record((ELSE, NOW, b"new"), (OTHER, NOW - 5, b"beside")))
+    assert len(holder.kept()) == 1
+
+
 def test_a_row_of_no_partition_is_poison() -> None:
     holder = Holder()
     row = row_key(8, name_of(b"", b"key"))
@@ -94,6 +105,17 @@ def test_a_target_that_comes_up_is_sent_what_was_kept_and_only_then_is_it_gone()
     assert not holder.home.hints.holds(holder.partition)
     assert holder.home.counters["hints_delivered"] == 2
     assert beside_comparing(holder.after(LATER)) == []
+
+
+def test_what_the_target_knows_to_be_deleted_is_done_with() -> None:
+    holder = Holder()
+    holder.keep(2)
+    page = holder.comes_up()
+    assert page is not None
+    outdated = m.Refused(page.id, RefusedReason.OUTDATED, "older than its horizon")
+    assert holder.page(holder.receive(holder.target, outdated)) is None
+    assert holder.kept() == []
+    assert holder.home.counters["hint_pages_failed"] == 0
 
 
 def test_one_page_is_under_way_at_a_time() -> None:

@@ -72,12 +72,34 @@ class Member(Lone):
 
 
 def test_an_old_write_that_is_not_known_was_deleted() -> None:
-    """It is not taken in, and whoever sent it, perhaps from a hint, may forget it (rows 19, 21)."""
+    """It is not taken in, and whoever sent it, perhaps from a hint, may forget it (rows 19, 21).
+    A coordinator that has just made it must not acknowledge it."""
     member = Member()
     member.replicate(OLD)
     assert member.store.newest(member.row) is None
-    assert type(of(e.Send, member.durable())[0].message) is m.Replicated
+    assert only(m.Refused, member.durable()).reason == m.RefusedReason.OUTDATED
     assert member.home.counters["below_horizon"] == 1
+    assert member.replicate(OLD, id=0) == []
+
+
+def test_nor_what_it_knows_besides() -> None:
+    """What it replaced stays: else there would be neither."""
+    member = Member()
+    member.hold(NEW)
+    member.replicate(record(value(ELSE, HORIZON - 10), knows={OTHER: HORIZON + 10}))
+    assert only(m.Refused, member.durable()).reason == m.RefusedReason.OUTDATED
+    assert member.store.newest(member.row) == NEW
+
+
+def test_the_rest_of_the_message_is_taken_in_before_it_is_refused() -> None:
+    member = Member()
+    names = (b"\0%d" % number for number in range(99))
+    other = next(key for key, _ in map(member.home.locate, names) if key[:2] != member.row[:2])
+    rows = [member.row, other]
+    effects = member.receive(member.peers[0], m.Replicate(7, 1, 500, rows, [OLD, OLD]))
+    assert not of(e.Send, effects), "not before it is durable"
+    assert only(m.Refused, member.durable()).reason == m.RefusedReason.OUTDATED
+    assert member.store.rows[other] == OLD
 
 
 def test_an_old_write_that_is_known_is_joined_as_ever() -> None:
@@ -236,7 +258,7 @@ def test_rows_of_another_version_are_none() -> None:
     store = Store()
     store.rows[row_keys.horizon_row(1)] = b"\2" + bytes(16)
     store.rows[row_keys.horizon_row(2)] = b"\1" + bytes(3)
-    store.rows[row_keys.FLOOR_ROW] = b"\1"
+    store.rows[row_keys.FLOOR_ROW] = b"\2" + bytes(7) + b"\7"
     member = Lone()
     horizons = Bench(member.me, member.topology, store=store).home.horizons
     assert (horizons.adopted, horizons.floor) == ({}, 0)

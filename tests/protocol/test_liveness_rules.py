@@ -15,7 +15,7 @@ from dynamokv.protocol.liveness_beliefs import (
     Verdict,
 )
 from dynamokv.protocol.liveness_gossip import NEVER, Incarnation, News, Retelling, columns, news_of
-from dynamokv.protocol.liveness_probes import Health, Lateness, Round
+from dynamokv.protocol.liveness_probes import Health, Lateness, Turns
 from dynamokv.types import NodeId
 from dynamokv.wire.probes import (
     BOOT_MS_MAX,
@@ -251,17 +251,17 @@ def test_a_sign_of_life_starts_the_time_to_object_again(sign: str) -> None:
 
 def test_everybody_has_a_turn_in_each_round_and_no_order_is_like_the_last() -> None:
     members = dict.fromkeys(IDS)
-    round = Round(Random(1))
-    orders = [[round.next(members) for _ in IDS] for _ in range(20)]
+    turns = Turns(Random(1))
+    orders = [[turns.next(members) for _ in IDS] for _ in range(20)]
     assert all(sorted(order) == sorted(IDS) for order in orders)
     assert len({tuple(order) for order in orders}) > 15
-    round.next(members)
+    turns.next(members)
     places = set()
     for _ in range(40):
-        round.become({**members, STRANGER: None}, [STRANGER])
-        rest = [round.next({}) for _ in range(len(IDS))]
+        turns.become({**members, STRANGER: None}, [STRANGER])
+        rest = [turns.next({}) for _ in range(len(IDS))]
         places.add(rest.index(STRANGER))
-        round.become({}, IDS[1:])
+        turns.become({}, IDS[1:])
     assert places == set(range(5)), "anywhere in the round under way"
 
 

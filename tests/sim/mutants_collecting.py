@@ -41,7 +41,13 @@ COLLECTING: Final = (
     Mutant(
         "old writes come in after all",
         "of a version from below the horizon that is not known nothing is taken in",
-        (Edit(Home.join, "incoming = self.horizons.admit(key, incoming, ours)\n", "pass\n"),),
+        (
+            Edit(
+                Home.join,
+                "admitted = self.horizons.admit(key, incoming, ours)",
+                "admitted = incoming",
+            ),
+        ),
     ),
     Mutant(
         "the clock does not follow the horizon",

@@ -28,9 +28,9 @@ HINTS: Final = (
         "what failed was not done, whatever else was",
         (
             Edit(
-                Handoff.on_refusal,
-                "self._failed(id)",
-                "return self.on_reply(peer, m.Replicated(id))",
+                Handoff.on_reply,
+                "case m.Replicated() | m.Refused(reason=m.RefusedReason.OUTDATED):",
+                "case m.Replicated() | m.Refused():",
             ),
         ),
     ),

@@ -36,7 +36,7 @@ IDENTITY: Final = (
         (
             Edit(
                 Node._on_write_failed,
-                "self.home.writable = False\n        self.home.forgot()",
+                "self.home.writable = False\n        self.home.take_new_actor()",
                 "self.home.writable = False",
             ),
         ),
@@ -69,7 +69,7 @@ IDENTITY: Final = (
         (
             Edit(
                 Home.held,
-                "self.damaged_read([key])\n        self.forgot()",
+                "self.damaged_read([key])\n        self.take_new_actor()",
                 "self.damaged_read([key])",
             ),
         ),

@@ -101,7 +101,10 @@ def test_every_message_has_one_tag() -> None:
 @pytest.mark.parametrize(
     ("enum", "numbers"),
     [
-        (m.RefusedReason, {"STORAGE": 1, "CLOCK_DRIFT": 2, "NOT_READY": 3, "EXPIRED": 4}),
+        (
+            m.RefusedReason,
+            {"STORAGE": 1, "CLOCK_DRIFT": 2, "NOT_READY": 3, "EXPIRED": 4, "OUTDATED": 5},
+        ),
         (
             m.JoinReason,
             {

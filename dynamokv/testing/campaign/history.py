@@ -134,7 +134,7 @@ class History:
         self.keys: dict[bytes, KeyHistory] = {}
         self.checkers: list[Checker] = []
         self.findings: list[Finding] = []
-        self.writes = self.reads = self.mints = 0
+        self.writes = self.reads = 0
 
     def report(self, rule: Rule, key: bytes, text: str) -> None:
         """A breach."""
@@ -150,7 +150,6 @@ class History:
 
     def minted(self, request: PutRequest, key: bytes, record: bytes, held: bytes | None) -> None:
         """A coordinator turned ``held`` into ``record`` for one name of a request."""
-        self.mints += 1
         history = self.of(key)
         state = records.decode(record)
         position = request.names.index(key[ROW_PREFIX_BYTES:])
