@@ -53,17 +53,19 @@ class Counts:
         missed: writes while a member is away.
         away: seconds that it is.
         rows: of the ring whose member loses its disk.
+        settle: seconds that the stores have after those rows.
         idle: seconds in which the client's latencies are taken before.
     """
 
     missed: int
     away: float
     rows: int
+    settle: float
     idle: float
 
 
-FULL: Final = Counts(missed=10_000, away=30.0, rows=100_000, idle=10.0)
-QUICK: Final = Counts(missed=200, away=1.0, rows=1_000, idle=1.0)
+FULL: Final = Counts(missed=10_000, away=30.0, rows=100_000, settle=5.0, idle=10.0)
+QUICK: Final = Counts(missed=200, away=1.0, rows=1_000, settle=0.0, idle=1.0)
 
 
 async def run(counts: Counts, progress: Callable[[str], None]) -> list[Row]:
@@ -110,6 +112,8 @@ async def _wiped(
     for first in range(0, counts.rows, BATCH):
         numbers = range(first, min(first + BATCH, counts.rows))
         await ring.store.batch_put({f"row-{n}": value_of(n) for n in numbers})
+    progress("until the stores have sorted them")
+    await asyncio.sleep(counts.settle)
     async with _Foreground(ring.store) as foreground:
         progress("calls of a client, nothing else")
         await foreground.take("idle", counts.idle)

@@ -137,8 +137,9 @@ class NodeConfig:
     raise ``Overloaded`` as well. Raise it, with the memory, for many large values at once."""
 
     background_bytes_per_second: int = limits.BACKGROUND_BYTES_PER_SECOND
-    """Bytes a second that repair, hints and transfers may move while nobody is hindered; less, and
-    never nothing, while requests or the event loop are slow. More heals sooner."""
+    """Bytes a second that repair, hints and transfers may move while nobody is hindered, where each
+    row counts for 2 KiB more than it has; less, down to an eighth, while requests or the event loop
+    are slow. More heals sooner."""
 
     tree_check_interval: float = limits.TREE_CHECK_SECONDS
     """Seconds between two partitions that are read whole and compared with what is known of them.

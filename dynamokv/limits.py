@@ -102,11 +102,11 @@ CBOR_DEPTH_MAX: Final = 16
 """Nesting of a message on the wire. Messages need 4."""
 
 TEXT_BYTES_MAX: Final = 1024
-"""A text field of a message: addresses, zones, reasons."""
+"""A text field of a message."""
 
 DURATION_MS_MAX: Final = (1 << 44) - 1
-"""A time to live, or the time left for a request; 557 years. As many bits as a hybrid time has for
-milliseconds, so that an expiry, which is a moment plus this, always fits its 64 bits."""
+"""A time to live, or the time left for a request; 557 years: as many bits as a hybrid time has for
+milliseconds, so that an expiry, a moment plus this, fits 64."""
 
 # --- requests -------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ IN_FLIGHT_BYTES_MAX: Final = 64 * MiB
 they came and as records, so that a full node has up to twice this in memory for them."""
 
 ANSWER_SMOOTHING: Final = 16
-"""A read reserves what the answers of the last sixteen or so brought: it follows a growing key."""
+"""A read reserves what the answers of about so many before it brought."""
 
 TRAILING_MAX: Final = 1024
 """Reads that were answered and wait for a late owner, to repair it. They are background: beyond
@@ -161,17 +161,24 @@ RETRY_BURST: Final = 20
 """Such retries saved up in peace."""
 
 BACKGROUND_BYTES_PER_SECOND: Final = 16 * MiB
-"""What repair, hints and transfers may move while nobody is hindered by it: 100,000 keys of a
-kilobyte in 6 s, a tenth of what a 1 Gbit/s link carries."""
+"""What repair, hints and transfers may move while nobody is hindered: 5,000 rows of a KiB."""
 
-BACKGROUND_FLOOR: Final = 1 / 32
-"""The share of it that is left under the worst pressure. Never nothing: a ring that is never idle
-must heal as well."""
+BACKGROUND_ROW_BYTES: Final = 2 * KiB
+"""What a row counts for beside its bytes: both sides work at it for some 30 us."""
+
+BACKGROUND_BURST_SECONDS: Final = 0.125
+"""Of the whole rate, that is saved up: so long may a burst be in the way of the foreground."""
+
+BACKGROUND_PAUSE_SECONDS: Final = 0.01
+"""Between two looks whether background work may go on, at least."""
+
+BACKGROUND_FLOOR: Final = 1 / 8
+"""The share that is left under the worst pressure: a ring that is never idle must heal as well."""
 
 PRESSURE_SECONDS: Final = 0.5
 """Between two decisions about the rate of background work."""
 
-PRESSURE_LATENCY_RATIO: Final = 2.0
+PRESSURE_LATENCY_RATIO: Final = 1.5
 """The foreground counts as hindered when its requests take so many times what they usually take."""
 
 PRESSURE_LATENCY_SECONDS: Final = 0.002
@@ -181,8 +188,7 @@ PRESSURE_LAG_SECONDS: Final = 0.05
 """An event loop that is late by this is hindered, by whomever."""
 
 PRESSURE_MEMORY: Final = 64
-"""Decisions over which the usual latency of the foreground follows a lasting change: half a
-minute."""
+"""Decisions over which what is usual follows a change that lasts: half a minute."""
 
 PRESSURE_MEMORY_OF_BETTER: Final = 4
 """The same when it falls: a good moment is what the foreground can have."""
@@ -243,8 +249,8 @@ CLOSE_SECONDS_MAX: Final = 2.0
 
 # --- storage --------------------------------------------------------------------------------------
 
-SCAN_PAGE_ITEMS: Final = 512
-"""Rows in one page of a transfer."""
+SCAN_PAGE_ITEMS: Final = 128
+"""Rows in one page of a transfer: one or two milliseconds on each side with nothing else."""
 
 SCAN_PAGE_BYTES: Final = 256 * KiB
 """Bytes in one page of a transfer, at least one row."""
@@ -253,8 +259,7 @@ SCAN_RETRY_SECONDS: Final = 1.0
 """After so long without an answer, a newcomer asks for its next page again."""
 
 SOURCE_SILENT_SECONDS: Final = 10.0
-"""After so long without an answer, a copy does without a peer that it need not have read. Ten
-questions were lost by then, or somebody listens there who does not know the ring."""
+"""After so long without an answer, a copy does without a peer that it need not have read."""
 
 # --- trees ----------------------------------------------------------------------------------------
 
@@ -288,8 +293,7 @@ EXCHANGE_SETTLE_SECONDS: Final = 0.5
 """Between two looks at leaves that differ: writes under way have arrived by then."""
 
 EXCHANGE_AGAIN_SECONDS: Final = 2.0
-"""After an exchange that has brought something, or was given up, so long until the same partition
-is compared again."""
+"""After an exchange that brought something, or was given up, until the next of this partition."""
 
 EXCHANGE_ROUND_SECONDS: Final = 60.0
 """In which each partition is compared once with each of its other owners: 27 frames of 40 bytes a
@@ -350,7 +354,7 @@ data as a stand-in takes for one member. What is missed beyond that is found by 
 HINT_BYTES: Final = 256 * MiB
 """Default of ``hint_bytes``, for all members together: no outage of others fills this disk."""
 
-HINT_PAGE_ITEMS: Final = 512
+HINT_PAGE_ITEMS: Final = 128
 """Records that one message delivers; a target has one such message at a time."""
 
 HINT_PAGE_BYTES: Final = 256 * KiB
@@ -363,9 +367,6 @@ HINT_COUNT_ITEMS: Final = 2048
 HINT_TICK_SECONDS: Final = 1.0
 """Between two looks at whether somebody can be given its hints. A peer's return does not wait for
 it."""
-
-HINT_PAUSE_SECONDS: Final = 0.01
-"""Between two looks whether background work may go on, at least."""
 
 HINT_ANSWER_SECONDS: Final = 5.0
 """After so long without an answer a page is sent again."""

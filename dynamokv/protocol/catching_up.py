@@ -88,7 +88,7 @@ class CatchingUp:
             return self._end()
         pressure = self.home.load.pressure
         if not pressure.may_work(now):
-            self.due = now + max(limits.COLLECT_STEP_SECONDS, pressure.wait(now))
+            self.due = now + pressure.pause(now)
             return []
         try:
             page = self._page()
@@ -146,7 +146,7 @@ class CatchingUp:
                 self.asked, self.due = 0, now
             case Fetched(records=found) if 0 < len(found) <= len(self._keys):
                 self._found = found
-                self.home.load.pressure.spend(now, weight_of(message))
+                self.home.load.pressure.spend(now, weight_of(message), len(found))
                 if len(found) < len(self._keys):
                     self._cursor = self._keys[len(found)]
                 time, partitions = self._horizon, [self._partition]

@@ -224,7 +224,7 @@ class Talk:
             pending = joined or home.under_way(key)
             if pending is not None:
                 rows.append((key, pending))
-        home.load.pressure.spend(now, weight_of(message))
+        home.load.pressure.spend(now, weight_of(message), len(found))
         self.due = math.inf
         stored = ExchangeStored(self.peer, self.partition, self.salt, stored=True)
         return [Write(rows, stored, stored._replace(stored=False))]
@@ -261,7 +261,7 @@ class Talk:
         """Fetch some keys; when there are none left, push some; when both are done, go on."""
         pressure = self._home.load.pressure
         if not pressure.may_work(now):
-            self.due = now + max(limits.TREE_STEP_SECONDS, pressure.wait(now))
+            self.due = now + pressure.pause(now)
             return []
         epoch = self.epoch
         if self._fetch:
@@ -271,7 +271,7 @@ class Talk:
         keys, shown = self._to_push()
         if keys:
             message = Replicate(self._new_id(), epoch, FETCH_BUDGET_MS, keys, shown)
-            pressure.spend(now, weight_of(message))
+            pressure.spend(now, weight_of(message), len(message.keys))
             return self._send(message, now)
         self._exchange.on_repaired()
         return self._go_on(now)

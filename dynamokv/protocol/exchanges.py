@@ -184,7 +184,7 @@ class Exchanges:
         home, effects = self.home, list[Effect]()
         pressure = home.load.pressure
         if not pressure.may_work(now):
-            self._start_at = now + max(limits.TREE_STEP_SECONDS, pressure.wait(now))
+            self._start_at = now + pressure.pause(now)
             return effects
         self._startable = False
         busy = {partition for _, partition in self.talks}

@@ -254,7 +254,7 @@ class GetOp:
                 keys, whole_records = [key for key, _ in stale], [whole for _, whole in stale]
                 repair = Replicate(0, home.epoch, 0, keys, whole_records)
                 # Without a rate to spare, the next read of it repairs.
-                if home.load.pressure.take(home.clock.monotonic(), weight_of(repair)):
+                if home.load.pressure.take(home.clock.monotonic(), weight_of(repair), len(keys)):
                     effects.append(Send(owner, repair))
         return effects
 

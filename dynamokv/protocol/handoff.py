@@ -147,8 +147,7 @@ class Handoff:
             return []
         pressure = home.load.pressure
         if not pressure.may_work(now):
-            pause = max(limits.HINT_PAUSE_SECONDS, pressure.wait(now))
-            self.due = min(self.due, now + pause)
+            self.due = min(self.due, now + pressure.pause(now))
             return []
         try:
             page = hints.page(target, progress.cursor, progress.items)
@@ -166,7 +165,7 @@ class Handoff:
         self.under_way[progress.id] = target
         budget_ms = round(limits.HINT_ANSWER_SECONDS * 1000)
         message = m.Replicate(progress.id, home.epoch, budget_ms, page.keys, page.records)
-        pressure.spend(now, weight_of(message))
+        pressure.spend(now, weight_of(message), len(message.keys))
         return [*effects, Send(target, message)]
 
     # --- what became of a page --------------------------------------------------------------------

@@ -102,7 +102,6 @@ class Home:
         self.seen_up: set[NodeId] = set()
         self.greeted_by: set[NodeId] = set()
         self.returned: dict[NodeId, float] = {}
-        self.scans: dict[bytes, tuple[int, list[bytes]]] = {}
         self.waits_for = ""
         self.amnesia = False
         self.writable = True

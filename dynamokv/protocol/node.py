@@ -24,12 +24,13 @@ from dynamokv.protocol.exchanges import Exchanges
 from dynamokv.protocol.forest_building import Builder
 from dynamokv.protocol.forward import ForwardOp
 from dynamokv.protocol.get import GetOp
+from dynamokv.protocol.giving import Giver
 from dynamokv.protocol.handoff import Handoff, serve_hint
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.lifecycle import Lifecycle
 from dynamokv.protocol.put import PutOp
 from dynamokv.protocol.reachability import Reachability
-from dynamokv.protocol.replica import serve_fetch, serve_replicate, serve_scan
+from dynamokv.protocol.replica import serve_fetch, serve_replicate
 from dynamokv.protocol.requests import Operation, RequestTable
 from dynamokv.ring.topology import Topology
 from dynamokv.types import Consistency, NodeId
@@ -60,6 +61,7 @@ class Node:
         self.handoff = handoff = Handoff(home, table.new_id)
         reach.on_return.append(handoff.on_return)
         self.collector = collector = Collector(home, home.forest, home.hints, table.new_id)
+        self.giver = giver = Giver(home)
         self.parked: list[tuple[bytes, Any, float]] = []
         self._next_upkeep = 0.0
         self._handlers: dict[type[Any], _Handler] = {
@@ -84,7 +86,7 @@ class Node:
         self._messages: dict[type[Any], _MessageHandler] = {
             m.Replicate: self._serve(serve_replicate),
             m.Fetch: self._serve(serve_fetch),
-            m.Scan: self._serve(serve_scan),
+            m.Scan: self._serve(lambda _, peer, message: giver.serve(peer, message)),
             m.Hint: self._serve(serve_hint),
             m.Filled: self._serve(lambda home, peer, _: life.driver.on_filled(home, peer)),
             m.PutRequest: self._serve(self._coordinate_for),
@@ -149,7 +151,7 @@ class Node:
         if self.home.closing:
             return inf
         due = min(self._next_upkeep, self.reach.next_deadline(), self.builder.due)
-        due = min(due, self.exchanges.due, self.handoff.due, self.collector.due)
+        due = min(due, self.exchanges.due, self.handoff.due, self.collector.due, self.giver.due)
         requests = self.table.next_deadline()
         return due if requests is None else min(due, requests)
 
@@ -160,6 +162,7 @@ class Node:
         self.home.load.pressure.tick(now, tick.lag)
         effects = self.table.expire(now) + self.reach.tick(now) + self.builder.tick(now)
         effects += self.exchanges.tick(now) + self.handoff.tick(now) + self.collector.tick(now)
+        effects += self.giver.tick(now)
         if now < self._next_upkeep:
             return effects
         self._next_upkeep = now + (limits.UPKEEP_SECONDS if self.ready else limits.SEEK_SECONDS)
@@ -296,7 +299,7 @@ class Node:
         peer = NodeId(event.peer)
         effects = self.reach.on_link(peer, up=False)
         self.home.load.transit.forget(peer)
-        self.home.scans.pop(peer, None)
+        self.giver.on_peer_down(peer)
         self.life.newcomer.on_peer_lost(peer)
         self.exchanges.on_peer_down(peer)
         self.handoff.on_peer_lost(peer)

@@ -1,5 +1,7 @@
 """How fast background work may go: a token bucket in bytes, whose rate yields to the foreground.
 
+A row counts for more than its bytes: to read, join and write it takes time, whatever its size.
+
 Anti-entropy, hints and transfers ask here before they move bytes: ``may_work`` says whether now,
 ``spend`` says what it came to. Nobody measures anything for it but the foreground itself.
 
@@ -32,7 +34,8 @@ class Pressure:
         self.share = 1.0
         self.hindered = 0
         self._whole = bytes_per_second
-        self._tokens = float(bytes_per_second)
+        self._burst = bytes_per_second * limits.BACKGROUND_BURST_SECONDS
+        self._tokens = self._burst
         self._filled: float | None = None
         self._decided: float | None = None
         self._total = 0.0
@@ -87,27 +90,26 @@ class Pressure:
         self._fill(now)
         return self._tokens > 0
 
-    def spend(self, now: float, size_bytes: int) -> None:
-        """So much is being moved."""
+    def spend(self, now: float, size_bytes: int, rows: int = 0) -> None:
+        """So much is being moved, in so many rows."""
         self._fill(now)
-        self._tokens -= size_bytes
+        self._tokens -= size_bytes + rows * limits.BACKGROUND_ROW_BYTES
 
-    def take(self, now: float, size_bytes: int) -> bool:
+    def take(self, now: float, size_bytes: int, rows: int = 0) -> bool:
         """Both at once."""
         if not self.may_work(now):
             return False
-        self._tokens -= size_bytes
+        self.spend(now, size_bytes, rows)
         return True
 
-    def wait(self, now: float) -> float:
-        """Seconds until ``may_work``, as things are."""
+    def pause(self, now: float) -> float:
+        """Seconds until it is worth asking again, as things are."""
         self._fill(now)
-        return max(0.0, -self._tokens / self.bytes_per_second)
+        return max(limits.BACKGROUND_PAUSE_SECONDS, -self._tokens / self.bytes_per_second)
 
     def _fill(self, now: float) -> None:
         if self._filled is None:
             self._filled = now
         added = max(0.0, now - self._filled) * self.bytes_per_second
         self._filled = max(now, self._filled)
-        # What is saved up is a second's worth.
-        self._tokens = min(float(self._whole), self._tokens + added)
+        self._tokens = min(self._burst, self._tokens + added)

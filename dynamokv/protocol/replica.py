@@ -11,15 +11,11 @@ Rules:
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator
-
 from dynamokv import limits
 from dynamokv.errors import StorageError
 from dynamokv.protocol.effects import Effect, Send, Write, refuse
 from dynamokv.protocol.home import ClockDrift, Home
 from dynamokv.protocol.horizons import KeptOut
-from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
 from dynamokv.wire.messages import (
     Fetch,
@@ -29,10 +25,7 @@ from dynamokv.wire.messages import (
     Replicate,
     Replicated,
     Same,
-    Scan,
-    Scanned,
 )
-from dynamokv.wire.rounds import Horizons
 
 
 def serve_replicate(home: Home, peer: bytes, message: Replicate) -> list[Effect]:
@@ -74,82 +67,16 @@ def serve_fetch(home: Home, peer: bytes, message: Fetch) -> list[Effect]:
     try:
         found = [visible(key) for key in message.keys]
     except StorageError as error:
-        return _damaged(home, peer, message.id, message.keys, error)
+        return refuse_damaged(home, peer, message.id, message.keys, error)
     if message.digests and [records.digest(record) for record in found] == message.digests:
         return [Send(peer, Same(message.id))]
     shown = records.fitting([record or records.ABSENT for record in found])
     return [Send(peer, Fetched(message.id, shown))]
 
 
-def serve_scan(home: Home, peer: bytes, message: Scan) -> list[Effect]:
-    """One page of what this node and the asker both own, for one that is being filled.
-
-    The keys of a partition are listed once, when its turn comes: also those that are only on their
-    way to the disk. What is written afterwards is decided by quorums that know who is filled.
-
-    Before the first page it is told below what time nobody makes writes.
-
-    Background work: while it goes too fast for the foreground there is no answer, and the asker
-    asks again.
-    """
-    now, pressure = home.clock.monotonic(), home.load.pressure
-    if not pressure.may_work(now):
-        home.counters["pages_postponed"] += 1
-        return []
-    try:
-        page = _page(home, peer, message)
-    except StorageError as error:
-        # Without these rows the newcomer would count as a copy that it is not: it asks again.
-        return _damaged(home, peer, message.id, [], error)
-    pressure.spend(now, sum(map(len, page.keys)) + sum(map(len, page.records)))
-    effects: list[Effect] = [Send(peer, page)]
-    if message.start <= row_keys.FIRST_DATA_ROW:
-        floor = Horizons(home.epoch, home.horizons.floor, [], [], [], [])
-        effects.insert(0, Send(peer, floor))
-    return effects
-
-
-def _page(home: Home, peer: bytes, message: Scan) -> Scanned:
-    start = message.start
-    keys: list[bytes] = []
-    page: list[bytes] = []
-    size = 0
-    items = home.settings.scan_page_items
-    for partition in _shared(home, peer, start):
-        for key in _listed(home, peer, partition, start):
-            if len(page) == items or size >= limits.SCAN_PAGE_BYTES:
-                return Scanned(message.id, keys, page, key)
-            record = home.reader.newest(key)
-            if record is not None:
-                keys.append(key)
-                page.append(record)
-                size += len(record)
-    home.scans.pop(peer, None)
-    return Scanned(message.id, keys, page, b"")
-
-
-def _shared(home: Home, peer: bytes, start: bytes) -> Iterator[int]:
-    """The partitions that this node and a peer both own, from that of a row on."""
-    first = int.from_bytes(start[:2].ljust(2, b"\0"))
-    for partition in range(first, len(home.owners)):
-        owners = home.owners[partition]
-        if peer in owners and home.node_id in owners:
-            yield partition
-
-
-def _listed(home: Home, peer: bytes, partition: int, start: bytes) -> list[bytes]:
-    """The keys of a partition that a scan has still to go through, from ``start`` on."""
-    listed = home.scans.get(peer)
-    first, end = row_keys.partition_range(partition)
-    if listed is None or listed[0] != partition or start <= first:
-        rows = home.reader.scan(first, end)
-        listed = home.scans[peer] = (partition, [key for key, _ in rows])
-    keys = listed[1]
-    return keys[bisect_left(keys, start) :]
-
-
-def _damaged(
+def refuse_damaged(
     home: Home, peer: bytes, id: int, keys: list[bytes], error: StorageError
 ) -> list[Effect]:
+    """Say that the store cannot read what was asked for."""
     home.damaged_read(keys)
     return refuse(peer, id, RefusedReason.STORAGE, str(error)[: limits.TEXT_BYTES_MAX])

@@ -81,7 +81,7 @@ class Sweeper:
             return []
         pressure = self.home.load.pressure
         if not pressure.may_work(now):
-            self.due = now + max(limits.COLLECT_STEP_SECONDS, pressure.wait(now))
+            self.due = now + pressure.pause(now)
             return []
         partition, under_way = next(iter(self._passes.items()))
         end = row_keys.partition_range(partition)[1]

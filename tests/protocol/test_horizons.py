@@ -305,6 +305,6 @@ def test_a_row_that_was_collected_during_a_transfer_is_left_out() -> None:
     member.hold(NEW)
     scan = m.Scan(5, 1, row_keys.FIRST_DATA_ROW)
     keys = [member.row[:-1] + b"a", member.row]
-    member.home.scans[member.peers[0]] = (row_keys.partition_of(member.row), keys)
+    member.node.giver.listed[member.peers[0]] = (row_keys.partition_of(member.row), keys)
     page = only(m.Scanned, member.receive(member.peers[0], scan._replace(start=member.row[:3])))
     assert (page.keys, page.records, page.next) == ([member.row], [NEW], b"")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dynamokv.limits import BACKGROUND_FLOOR, PRESSURE_LAG_SECONDS, PRESSURE_SECONDS
+from dynamokv.limits import (
+    BACKGROUND_BURST_SECONDS,
+    BACKGROUND_FLOOR,
+    BACKGROUND_PAUSE_SECONDS,
+    BACKGROUND_ROW_BYTES,
+    PRESSURE_LAG_SECONDS,
+    PRESSURE_SECONDS,
+)
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.pressure import Pressure
 from dynamokv.wire import messages as m
@@ -39,14 +46,14 @@ class Pressed:
             if self.pressure.take(self.now, piece):
                 moved += piece
             else:
-                self.now += max(0.001, self.pressure.wait(self.now))
+                self.now += self.pressure.pause(self.now)
         return moved
 
 
-def test_an_idle_node_has_the_whole_rate_and_a_second_of_it_saved_up() -> None:
+def test_an_idle_node_has_the_whole_rate_and_a_burst_saved_up() -> None:
     pressed = Pressed()
     assert pressed.decisions(5) == [1.0] * 5
-    assert pressed.moved(10) == pytest.approx(11 * RATE, rel=0.05)
+    assert pressed.moved(10) == pytest.approx((10 + BACKGROUND_BURST_SECONDS) * RATE, rel=0.002)
 
 
 def test_it_halves_while_the_foreground_is_slower_than_usual_and_recovers() -> None:
@@ -98,12 +105,21 @@ def test_work_may_overdraw_once_and_then_waits() -> None:
     pressed = Pressed()
     pressure, now = pressed.pressure, pressed.now
     assert pressure.may_work(now)
-    pressure.spend(now, 3 * RATE)
-    assert pressure.wait(now) == pytest.approx(2.0)
+    pressure.spend(now, round((2 + BACKGROUND_BURST_SECONDS) * RATE))
+    assert pressure.pause(now) == pytest.approx(2.0)
     assert not pressure.may_work(now + 1.9)
     assert pressure.may_work(now + 2.1)
-    assert pressure.wait(now + 2.1) == 0.0
+    assert pressure.pause(now + 2.1) == BACKGROUND_PAUSE_SECONDS
     pressure.spend(now, 0)
+
+
+def test_rows_count_for_more_than_their_bytes() -> None:
+    pressed = Pressed()
+    burst = RATE * BACKGROUND_BURST_SECONDS
+    pressed.pressure.spend(pressed.now, 0, rows=int(burst / BACKGROUND_ROW_BYTES))
+    assert pressed.pressure.may_work(pressed.now), "a part of a row is left"
+    assert pressed.pressure.take(pressed.now, 0, rows=1)
+    assert not pressed.pressure.take(pressed.now, 0, rows=1)
 
 
 def test_a_node_hands_in_its_lag_and_its_latencies() -> None:

@@ -223,5 +223,5 @@ def test_a_row_that_went_meanwhile_is_left_out() -> None:
     rows = [row_key(partition, name_of(b"", b"a")) for partition in (1, 2)]
     lone.store.rows.update(dict.fromkeys(rows, HELD))
     lone.store.write(e.Write([(rows[0], None)]))
-    lone.home.scans[NEW] = (1, rows[:1])
+    lone.node.giver.listed[NEW] = (1, rows[:1])
     assert only(m.Scanned, lone.receive(NEW, m.Scan(7, 2, rows[0]))).keys == rows[1:]

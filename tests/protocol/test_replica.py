@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dynamokv import limits
 from dynamokv.protocol import effects as e
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
-from dynamokv.wire.keys import name_of, row_key
+from dynamokv.wire.keys import name_of
 from dynamokv.wire.messages import RefusedReason
 from tests.protocol.lone import (
     ACTOR,
@@ -208,95 +207,3 @@ def test_what_is_not_durable_is_not_shown() -> None:
     lone = Lone()
     lone.receive(lone.peers[0], replicate(lone, NEW))
     assert only(m.Fetched, lone.receive(lone.peers[1], fetch(lone))).records == [b"", b""]
-
-
-# --- pages ----------------------------------------------------------------------------------------
-
-
-def fill(lone: Lone, count: int, size: int = 1) -> list[bytes]:
-    rows = [row_key(2, name_of(b"", b"%04d" % number)) for number in range(count)]
-    for row in rows:
-        lone.store.rows[row] = record((ELSE, NOW - 9, b"v" * size))
-    return rows
-
-
-def scan(lone: Lone, start: bytes = row_keys.FIRST_DATA_ROW, peer: int = 0) -> m.Scanned:
-    return only(m.Scanned, lone.receive(lone.peers[peer], m.Scan(7, 1, start)))
-
-
-def test_an_empty_store_is_one_empty_page() -> None:
-    assert scan(Lone()) == m.Scanned(7, [], [], b"")
-
-
-def test_pages_hold_so_many_rows() -> None:
-    lone = Lone()
-    rows = fill(lone, limits.SCAN_PAGE_ITEMS + 3)
-    page = scan(lone)
-    assert page.keys == rows[: limits.SCAN_PAGE_ITEMS]
-    assert page.next == rows[limits.SCAN_PAGE_ITEMS]
-    last = scan(lone, page.next)
-    assert (last.keys, last.next) == (rows[limits.SCAN_PAGE_ITEMS :], b"")
-
-
-def test_pages_hold_so_many_bytes_and_at_least_one_row() -> None:
-    lone = Lone()
-    rows = fill(lone, 3, limits.SCAN_PAGE_BYTES)
-    assert [scan(lone, row).keys for row in rows] == [[row] for row in rows]
-
-
-def test_a_page_shows_what_is_not_durable_yet() -> None:
-    """It may be acknowledged under the old topology a moment later, and the newcomer never be
-    told."""
-    lone = Lone()
-    lone.put(b"just now")
-    page = scan(lone)
-    assert (page.keys, page.records) == ([lone.row], [lone.store.newest(lone.row)])
-
-
-def test_the_stores_own_rows_never_leave() -> None:
-    lone = Lone()
-    lone.durable()
-    assert row_keys.IDENTITY_ROW in lone.store.rows
-    assert scan(lone).keys == []
-
-
-def test_two_newcomers_do_not_disturb_each_other() -> None:
-    lone = Lone()
-    rows = fill(lone, limits.SCAN_PAGE_ITEMS + 3)
-    first = scan(lone)
-    assert scan(lone, peer=1).next == first.next
-    assert scan(lone, first.next).keys == rows[limits.SCAN_PAGE_ITEMS :]
-    assert scan(lone, first.next, peer=1).keys == rows[limits.SCAN_PAGE_ITEMS :]
-
-
-def test_the_keys_are_listed_once() -> None:
-    """What is written afterwards reaches the newcomer as an owner."""
-    lone = Lone()
-    rows = fill(lone, limits.SCAN_PAGE_ITEMS + 3)
-    following = scan(lone).next
-    lone.store.rows[rows[-1] + b"x"] = record((ELSE, NOW - 9, b"later"))
-    assert scan(lone, following).keys == rows[limits.SCAN_PAGE_ITEMS :]
-
-
-def test_pages_wait_while_the_background_goes_too_fast() -> None:
-    lone = Lone()
-    fill(lone, 3)
-    pressure = lone.home.load.pressure
-    pressure.spend(lone.home.clock.monotonic(), limits.BACKGROUND_BYTES_PER_SECOND - 1)
-    assert len(scan(lone).keys) == 3
-    question = m.Scan(7, 1, row_keys.FIRST_DATA_ROW)
-    assert lone.receive(lone.peers[0], question) == []
-    assert lone.home.counters["pages_postponed"] == 1
-    lone.wait(0.1)
-    assert len(scan(lone).keys) == 3
-
-
-def test_a_list_of_keys_goes_with_its_newcomer() -> None:
-    lone = Lone()
-    rows = fill(lone, limits.SCAN_PAGE_ITEMS + 3)
-    middle = scan(lone).next
-    assert lone.home.scans
-    lone.step(e.PeerDown(lone.peers[0]))
-    assert not lone.home.scans
-    assert scan(lone, middle).keys == rows[limits.SCAN_PAGE_ITEMS :]
-    assert not lone.home.scans

@@ -115,7 +115,7 @@ LOAD: Final = (
         (
             Edit(
                 GetOp._repair,
-                "if home.load.pressure.take(home.clock.monotonic(), weight_of(repair)):",
+                "if home.load.pressure.take(home.clock.monotonic(), weight_of(repair), len(keys)):",
                 "if True:",
             ),
         ),
