@@ -56,6 +56,7 @@ class Calm:
         self.random = Random(f"{world.plan.seed} calm")
         self._failed = failed
         self._names = 0
+        self._unanswered = 0
 
     def everybody_is_served(self) -> None:
         """One write and one read at QUORUM through each user."""
@@ -163,8 +164,10 @@ class Calm:
         """Whether it was answered within that time."""
         what = "write" if write else "read"
         replies: list[Message] = []
+        self._unanswered += 1
 
         def done(reply: Message) -> None:
+            self._unanswered -= 1
             replies.append(reply)
             refused = type(reply) is m.PutDone and any(reply.errors)
             if refused or type(reply) not in (m.PutDone, m.GetDone):
@@ -180,4 +183,5 @@ class Calm:
         return bool(replies)
 
     def _wait(self) -> None:
-        self.world.cluster.run(self.world.plan.budget_ms / 1_000)
+        """For whoever was not answered at once."""
+        self.world.cluster.wait(lambda: not self._unanswered, self.world.plan.budget_ms / 1_000)

@@ -173,6 +173,11 @@ class History:
         for checker in self.checkers:
             checker.on_mint(mint)
 
+    def newest_time(self) -> int:
+        """The hybrid time of the newest write."""
+        minted = (each for history in self.keys.values() for each in history.minted)
+        return max((each.version.dot.time for each in minted), default=0)
+
     def forgotten(self, key: bytes, record: bytes | None, wall_ms: int) -> None:
         """An owner takes this row away, for whom it is so late."""
         history, seen = self.of(key), self.of(key).seen(record)

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from dynamokv.causality.hlc import wall_ms_of
 from dynamokv.errors import StorageError
-from dynamokv.limits import CLOCK_DRIFT_MAX_MS
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.client import ClientNode
 from dynamokv.protocol.effects import Effect, Event
@@ -268,7 +268,8 @@ class _Run:
             return not any(dead_rows(member) for member in world.members())
 
         try:
-            world.cluster.run_until(all_forgotten, FORGET_SECONDS + 3 * plan.tombstone_grace)
+            seconds = FORGET_SECONDS + 3 * plan.tombstone_grace
+            world.cluster.run_until(all_forgotten, seconds, every=PACE_SECONDS)
         except TimeoutError:
             # Where data was destroyed owners may differ, until what they have is compared.
             if plan.durable and not any(kind.damages for kind in plan.kinds):
@@ -291,26 +292,31 @@ class _Run:
 
     def _calm_down(self) -> None:
         """Until every request is over, and every stamp is in the past for everybody."""
-        wrong = any(kind.wrong_clocks for kind in self.world.plan.kinds)
-        stamps_ms = WRONG_MS_MAX + CLOCK_DRIFT_MAX_MS if wrong else 0
-        self.world.cluster.run((stamps_ms + self.world.plan.budget_ms) / 1_000 + 1.5)
+        world = self.world
+        world.cluster.run(world.plan.budget_ms / 1_000 + 1.5)
+        newest = max(self.history.newest_time(), *(mb.home.hybrid.last for mb in world.members()))
+        latest_ms = min(member.clock.wall_ms() for member in world.members())
+        world.cluster.run(max(0, wall_ms_of(newest) + 1 - latest_ms) / 1_000)
 
     def _read_everything(self) -> None:
         """At ALL, by somebody else each time; all at once."""
         world = self.world
         users = world.users()
         together = min(len(users), world.plan.in_flight_max)
+        unanswered: set[bytes] = set()
         for at, name in enumerate(world.workload.touched):
-            self._read(users[at % len(users)], name)
+            unanswered.add(name)
+            self._read(users[at % len(users)], name, unanswered)
             if at % together == together - 1:
                 world.cluster.run(PACE_SECONDS)
-        world.cluster.run(world.plan.budget_ms / 1_000 + 1.0)
+        world.cluster.wait(lambda: not unanswered, world.plan.budget_ms / 1_000 + 1.0)
 
-    def _read(self, user: Process, name: bytes) -> None:
+    def _read(self, user: Process, name: bytes, unanswered: set[bytes]) -> None:
         row = user.home.locate(name)[0]
         read = self.history.read_begins(row, Consistency.ALL)
 
         def done(reply: Message) -> None:
+            unanswered.discard(name)
             if type(reply) is m.GetDone:
                 self.history.read_ends(read, reply.records[0], reply)
             elif not self._is_damaged(*self.world.owners_of(name)):
@@ -352,11 +358,19 @@ class _Run:
 
     def _nothing_left(self) -> None:
         """No core remembers a request."""
-        self.world.cluster.run(self.world.plan.budget_ms / 1_000 + 1.0)
-        for process in self.world.users():
-            core = process.core
-            assert isinstance(core, (Node, ClientNode))
-            left = len(core.table.operations) + len(core.table.by_ticket)
-            left += len(core.parked) + len(core.handoff.under_way) if isinstance(core, Node) else 0
+        users = self.world.users()
+        self.world.cluster.wait(
+            lambda: not any(map(_remembered, users)), self.world.plan.budget_ms / 1_000 + 1.0
+        )
+        for process in users:
+            left = _remembered(process)
             if left:
                 self._report(Rule.LIVENESS, f"{process.name} still remembers {left} requests")
+
+
+def _remembered(process: Process) -> int:
+    """Requests that its core knows."""
+    core = process.core
+    assert isinstance(core, (Node, ClientNode))
+    left = len(core.table.operations) + len(core.table.by_ticket)
+    return left + (len(core.parked) + len(core.handoff.under_way) if isinstance(core, Node) else 0)

@@ -17,6 +17,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 from typing import Any, Final
 
@@ -162,8 +163,11 @@ class Cluster(Processes):
         """Let this much time pass."""
         self.schedule.run_until(self.now_ns + nanoseconds(seconds))
 
-    def run_until(self, done: Callable[[], bool], seconds: float = RING_SECONDS) -> None:
-        """Let time pass until something is so.
+    def run_until(
+        self, done: Callable[[], bool], seconds: float = RING_SECONDS, *, every: float = 0.0
+    ) -> None:
+        """Let time pass until something is so, looked at after whatever happens, or, where a look
+        takes long, no more often than once in so many seconds.
 
         Raises:
             TimeoutError: it is not, after so many seconds.
@@ -173,7 +177,15 @@ class Cluster(Processes):
             due_ns = self.schedule.next_due()
             if due_ns is None or due_ns > end_ns:
                 raise TimeoutError(f"not within {seconds} simulated seconds")
-            self.schedule.once()
+            if every:
+                self.schedule.run_until(min(end_ns, due_ns + nanoseconds(every)))
+            else:
+                self.schedule.once()
+
+    def wait(self, done: Callable[[], bool], seconds: float) -> None:
+        """Let time pass until something is so, but no more than this."""
+        with suppress(TimeoutError):
+            self.run_until(done, seconds)
 
     def ask(self, process: Process, request: Message, seconds: float = 10.0) -> Message:
         """The answer to a request, after as much time as it takes. Raises as ``run_until`` does."""
