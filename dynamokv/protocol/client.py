@@ -53,8 +53,7 @@ class ClientNode:
 
     def next_deadline(self) -> float:
         """When the next ``Tick`` is due, in the clock's monotonic seconds."""
-        requests = self.table.next_deadline()
-        return self._next_ask if requests is None else min(self._next_ask, requests)
+        return min(self._next_ask, self.table.next_deadline())
 
     def _on_request(self, event: e.Request) -> list[Effect]:
         origin = Origin(e.LOCAL, event.ticket)

@@ -25,7 +25,6 @@ Rules:
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -121,11 +120,12 @@ class Exchanges:
         due = min(self._beat_at, self.answers.due)
         if self._startable:
             due = min(due, self._start_at)
-        for talk in self.talks.values():
-            due = min(due, talk.due)
-        # All of them wait for the same time, so the first one is due first.
-        due = min(due, next(iter(self._later.values()), math.inf))
-        return max(due, self._step_at)
+        if self.talks:
+            due = min(due, min(talk.due for talk in self.talks.values()))
+        if self._later:
+            # All of them wait for the same time, so the first one is due first.
+            due = min(due, next(iter(self._later.values())))
+        return due if due > self._step_at else self._step_at
 
     def tick(self, now: float) -> list[Effect]:
         """Do what is due: a bounded piece of work."""

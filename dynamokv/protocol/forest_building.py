@@ -42,8 +42,10 @@ class Builder:
         forest = self.home.forest
         if forest.build is not None or (forest.unknown and not self._again):
             return self._step_at
-        begins = min(map(self._begins, forest.unknown), default=math.inf)
-        return max(self._step_at, min(begins, self._check_at if forest.plots else math.inf))
+        due = self._check_at if forest.plots else math.inf
+        if forest.unknown:
+            due = min(due, min(map(self._begins, forest.unknown)))
+        return due if due > self._step_at else self._step_at
 
     def _begins(self, partition: int) -> float:
         """When a partition without a tree is due."""

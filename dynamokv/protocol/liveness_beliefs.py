@@ -314,7 +314,9 @@ class Beliefs:
 
     def next_deadline(self) -> float:
         """When ``expire`` has something to do."""
-        return min((suspicion.deadline for suspicion in self.suspects.values()), default=inf)
+        if not self.suspects:
+            return inf
+        return min(suspicion.deadline for suspicion in self.suspects.values())
 
     def say_late(self, lag_ms: int, late: bool) -> None:
         """How late this member's own loop runs. It says so once that is the rule."""

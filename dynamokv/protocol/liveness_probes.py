@@ -98,7 +98,9 @@ class Table(Generic[ProbeT]):
 
     def next_deadline(self) -> float:
         """When the first one expires."""
-        return min((probe.deadline for probe in self._probes.values()), default=inf)
+        if not self._probes:
+            return inf
+        return min(probe.deadline for probe in self._probes.values())
 
 
 class Turns:

@@ -150,10 +150,16 @@ class Node:
         """When the next ``Tick`` is due, in the clock's monotonic seconds."""
         if self.home.closing:
             return inf
-        due = min(self._next_upkeep, self.reach.next_deadline(), self.builder.due)
-        due = min(due, self.exchanges.due, self.handoff.due, self.collector.due, self.giver.due)
-        requests = self.table.next_deadline()
-        return due if requests is None else min(due, requests)
+        return min(
+            self._next_upkeep,
+            self.reach.next_deadline(),
+            self.builder.due,
+            self.exchanges.due,
+            self.handoff.due,
+            self.collector.due,
+            self.giver.due,
+            self.table.next_deadline(),
+        )
 
     def _on_tick(self, tick: e.Tick) -> list[Effect]:
         if self.home.closing:

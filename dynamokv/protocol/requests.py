@@ -11,6 +11,7 @@ credit (``credit.py``): a question without credit fails at once, as if its peer 
 from __future__ import annotations
 
 import heapq
+from math import inf
 from typing import Any, Protocol
 
 from dynamokv.protocol.admission import BEHIND
@@ -180,12 +181,12 @@ class RequestTable:
                 heapq.heappush(timers, (again if again > now else operation.deadline, operation.id))
         return effects
 
-    def next_deadline(self) -> float | None:
+    def next_deadline(self) -> float:
         """When ``expire`` has something to do, in the clock's monotonic seconds."""
         timers = self._timers
         while timers and timers[0][1] not in self.operations:
             heapq.heappop(timers)
-        return timers[0][0] if timers else None
+        return timers[0][0] if timers else inf
 
     def _went_on(self, operation: Operation, effects: list[Effect], now: float) -> list[Effect]:
         """A request did something: what it asks takes credit, and its place is given up once it is
