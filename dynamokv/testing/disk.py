@@ -28,10 +28,9 @@ import random
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dynamokv.testing.disk_faults import SECTOR_BYTES, Call, Crash, Fault, Operation, os_error
 from dynamokv.testing.disk_image import (
@@ -97,7 +96,7 @@ class SimulatedDisk:
             for at in (*reversed(path.parents), path):
                 node = self.image.find(at)
                 if node is None:
-                    with self._call(Operation.MAKE_DIR, at):
+                    with _Doing(self, Operation.MAKE_DIR, at):
                         self.image.step(Entry(self.image.parent(at), at.name, Directory()))
                 elif not isinstance(node, Directory):
                     raise os_error(errno.ENOTDIR, path)
@@ -106,22 +105,22 @@ class SimulatedDisk:
 
     def list_dir(self, path: Path) -> list[str]:
         """Names in a directory, sorted."""
-        with self._call(Operation.LIST_DIR, path):
+        with _Doing(self, Operation.LIST_DIR, path):
             return sorted(self.image.directory(path).visible)
 
     def read(self, path: Path) -> bytes:
         """The whole file."""
-        with self._call(Operation.READ, path, _size_of(self.image, path)):
+        with _Doing(self, Operation.READ, path, _size_of(self.image, path)):
             return bytes(self.image.file(path).visible)
 
     def open_read(self, path: Path) -> SimulatedReadFile:
         """Open for reading. Of a directory this is refused here, and not only the reading."""
-        with self._call(Operation.OPEN_READ, path):
+        with _Doing(self, Operation.OPEN_READ, path):
             return SimulatedReadFile(self, path, self.image.file(path))
 
     def open_append(self, path: Path) -> SimulatedAppendFile:
         """Open for appending at the end, created when absent."""
-        with self._call(Operation.OPEN_APPEND, path):
+        with _Doing(self, Operation.OPEN_APPEND, path):
             if self.image.find(path) is None:
                 directory = self.image.parent(path)
                 self.image.step(Entry(directory, path.name, Inode()))
@@ -129,7 +128,7 @@ class SimulatedDisk:
 
     def replace(self, source: Path, target: Path) -> None:
         """Atomic rename over the target."""
-        with self._call(Operation.REPLACE, target):
+        with _Doing(self, Operation.REPLACE, target):
             before = self.image.parent(source)
             after = self.image.parent(target)
             moved = before.visible.get(source.name)
@@ -152,19 +151,19 @@ class SimulatedDisk:
 
     def remove(self, path: Path) -> None:
         """Delete a file."""
-        with self._call(Operation.REMOVE, path):
+        with _Doing(self, Operation.REMOVE, path):
             self.image.file(path)
             directory = self.image.parent(path)
             self.image.step(Entry(directory, path.name, None))
 
     def sync_dir(self, path: Path) -> None:
         """Make the directory's entries durable."""
-        with self._call(Operation.SYNC_DIR, path):
+        with _Doing(self, Operation.SYNC_DIR, path):
             self.image.sync_dir(self.image.directory(path))
 
     def link(self, source: Path, target: Path) -> None:
         """A second name for the same file."""
-        with self._call(Operation.LINK, target):
+        with _Doing(self, Operation.LINK, target):
             linked = self.image.find(source)
             if linked is None:
                 raise os_error(errno.ENOENT, source)
@@ -228,42 +227,59 @@ class SimulatedDisk:
         self.image.step(Entry(directory, path.name, None))
         self.image.sync_dir(directory)
 
-    # What every call begins and ends with.
-
-    @contextmanager
-    def _call(
-        self, operation: Operation, path: Path, size_bytes: int = 0, offset: int = 0
-    ) -> Iterator[Fault | None]:
-        """Count a call, fail it if it is to fail. The body is what it does: not run when nothing of
-        it is done, given the fault when it is for the body to do part."""
-        with self._turn:
-            call = Call(self.calls + 1, operation, path, size_bytes, offset)
-            if self.crashed:
-                raise Crash(call)
-            self.calls += 1
-            if self.tracing:
-                self.trace.append(call)
-            self.on_call(call)
-            fault = self._what_fails(call)
-            if fault is not None and operation not in _PARTLY and fault.done < 1.0:
-                raise os_error(fault.error, path)
-            try:
-                yield fault
-            finally:
-                if self.crashed:
-                    raise Crash(call)
-            if fault is not None:
-                raise os_error(fault.error, path)
-
     def _what_fails(self, call: Call) -> Fault | None:
         if self.crash_at is not None and call.number >= self.crash_at:
             self.crashed = True
             if call.operation is not Operation.APPEND or not self.crash_share:
                 raise Crash(call)
             return Fault(operations={Operation.APPEND}, done=self.crash_share)
+        if not self.faults:
+            return None
         # All are asked: each counts the calls that it is about.
         strikes = [fault for fault in self.faults if fault.strikes(call)]
         return strikes[0] if strikes else None
+
+
+class _Doing:
+    """What every call begins and ends with: it is counted, and fails if it is to fail. The body is
+    what it does: not run when nothing of it is done, given the fault when it is for the body to do
+    part. ``what``: a ``Call`` without its number."""
+
+    __slots__ = ("_call", "_disk", "_fault", "_what")
+
+    def __init__(self, disk: SimulatedDisk, *what: Any) -> None:
+        self._disk = disk
+        self._what = what
+
+    def __enter__(self) -> Fault | None:
+        disk = self._disk
+        disk._turn.acquire()
+        try:
+            self._call = call = Call(disk.calls + 1, *self._what)
+            if disk.crashed:
+                raise Crash(call)
+            disk.calls += 1
+            if disk.tracing:
+                disk.trace.append(call)
+            if disk.on_call is not ignore:
+                disk.on_call(call)
+            self._fault = fault = disk._what_fails(call)
+            if fault is not None and call.operation not in _PARTLY and fault.done < 1.0:
+                raise os_error(fault.error, call.path)
+        except BaseException:
+            disk._turn.release()
+            raise
+        return fault
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        disk = self._disk
+        try:
+            if disk.crashed:
+                raise Crash(self._call)
+            if self._fault is not None and kind is None:
+                raise os_error(self._fault.error, self._call.path)
+        finally:
+            disk._turn.release()
 
 
 class _File:
@@ -285,14 +301,14 @@ class _File:
     def size(self) -> int:
         """Length in bytes."""
         self._check()
-        with self._disk._call(Operation.SIZE, self.path):
+        with _Doing(self._disk, Operation.SIZE, self.path):
             return len(self.inode.visible)
 
     def _close(self) -> None:
         # As the kernel does: whatever it says, the file is closed.
         self.closed = True
         self._disk.open_files.discard(self)
-        with self._disk._call(Operation.CLOSE, self.path):
+        with _Doing(self._disk, Operation.CLOSE, self.path):
             pass
 
 
@@ -302,7 +318,7 @@ class SimulatedReadFile(_File):
     def read_at(self, offset: int, size_bytes: int) -> bytes:
         """These bytes, or fewer where the file ends."""
         self._check()
-        with self._disk._call(Operation.READ_AT, self.path, size_bytes, offset):
+        with _Doing(self._disk, Operation.READ_AT, self.path, size_bytes, offset):
             return bytes(self.inode.visible[offset : offset + size_bytes])
 
     def close(self) -> None:
@@ -317,7 +333,7 @@ class SimulatedAppendFile(_File):
     def append(self, data: bytes) -> None:
         """Write at the end, whoever else wrote there."""
         self._check()
-        with self._disk._call(Operation.APPEND, self.path, len(data)) as fault:
+        with _Doing(self._disk, Operation.APPEND, self.path, len(data)) as fault:
             room = len(data)
             if fault is not None:
                 room = int(fault.done * room)
@@ -335,13 +351,13 @@ class SimulatedAppendFile(_File):
     def truncate(self, size_bytes: int) -> None:
         """Cut the file; the next append goes there."""
         self._check()
-        with self._disk._call(Operation.TRUNCATE, self.path, size_bytes):
+        with _Doing(self._disk, Operation.TRUNCATE, self.path, size_bytes):
             self.inode.change(Resize(size_bytes))
 
     def sync(self) -> None:
         """Make the content durable, not the name."""
         self._check()
-        with self._disk._call(Operation.SYNC, self.path) as fault:
+        with _Doing(self._disk, Operation.SYNC, self.path) as fault:
             if fault is None:
                 self.inode.sync()
             else:

@@ -33,6 +33,8 @@ MASK_SHIFT: Final = 52
 MASK_BITS: Final = 5
 """Best for 10 to 14 bits a key in blocks of this size."""
 
+_EVERY: Final = (1 << WORD_BITS) - 1
+
 OPEN: Final = array("Q", [0])
 """The words of a filter that lets every key through."""
 
@@ -45,6 +47,12 @@ def masks() -> tuple[int, ...]:
     the xxh3-64 of ``i`` as two bytes; ``i + 4096`` and so on follow, should that have too few.
     """
     return tuple(_mask(i) for i in range(1 << WORD_BITS - MASK_SHIFT))
+
+
+@cache
+def _keeps() -> tuple[int, ...]:
+    """All bits but those of each mask."""
+    return tuple(_EVERY ^ mask for mask in masks())
 
 
 def _mask(i: int) -> int:
@@ -64,9 +72,8 @@ def build(hashes: Iterable[int], count: int, bits: int) -> array[int]:
     if not bits or not count:
         return OPEN
     size = -(-count * bits // WORD_BITS)
-    every = (1 << WORD_BITS) - 1
-    keep = [every ^ mask for mask in masks()]
-    words = [every] * size
+    keep = _keeps()
+    words = [_EVERY] * size
     for hash in hashes:
         words[hash % size] &= keep[hash >> MASK_SHIFT]
     return array("Q", words)
