@@ -74,7 +74,10 @@ class Reader(Protocol):
 
 
 Change: TypeAlias = tuple[bytes, bytes | None, bytes | None]
-"""A key, the record it had, and the one that it has now; ``None`` for no record."""
+"""A key, the record it had, or the head of that, and the one it has now; ``None`` for no record."""
+
+Told: TypeAlias = tuple[bytes | None, bytes | None]
+"""The heads of the record that a key had first, and has now."""
 
 
 class Account(Protocol):
@@ -83,6 +86,11 @@ class Account(Protocol):
     def follows(self, key: bytes) -> bool:
         """Whether it wants to know of changes of this row. Asked of every row of a batch that is
         about to begin, so it has to be quick."""
+        ...
+
+    def told(self, key: bytes) -> Told | None:
+        """What it was told of this row and has still at hand: then nobody has to look what a batch
+        replaces. Asked while no batch is on its way."""
         ...
 
     def changed(self, changes: list[Change]) -> None:

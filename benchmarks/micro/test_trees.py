@@ -28,10 +28,13 @@ def _queue(forest: Forest | None) -> CommitQueue:
 def test_change(benchmark: Benchmark) -> None:
     plot = Plot(Tree(7))
     plot.change(KEY, None, PLAIN)
+    plot.root()
 
     def there_and_back() -> None:
         plot.change(KEY, PLAIN, NEWER)
+        plot.root()
         plot.change(KEY, NEWER, PLAIN)
+        plot.root()
 
     benchmark(there_and_back)
     assert plot.rows == 1

@@ -39,7 +39,7 @@ from dynamokv.merkle.messages import (
     Differing,
     Question,
 )
-from dynamokv.merkle.tree import FAN_OUT, LEAVES, Tree, differing
+from dynamokv.merkle.tree import FAN_OUT, LEAVES, Sums, differing
 
 Rows: TypeAlias = Iterable[tuple[bytes, bytes]]
 """Keys and records, in key order, as a store's scan gives them."""
@@ -104,7 +104,7 @@ class Exchange:
 
     def __init__(
         self,
-        tree: Tree,
+        tree: Sums,
         partition: int,
         epoch: int,
         new_id: Callable[[], int],
@@ -227,7 +227,7 @@ class Exchange:
         return Read(self._end) if self._end != EDGE else Done()
 
 
-def answer(tree: Tree, question: CompareRoot | CompareLeaves) -> Branches | Differing:
+def answer(tree: Sums, question: CompareRoot | CompareLeaves) -> Branches | Differing:
     """What the tree says, at once.
 
     Raises:

@@ -28,7 +28,7 @@ for a tree for each partition.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Final
+from typing import Final, Protocol
 
 from xxhash import xxh3_64_intdigest, xxh3_128_intdigest
 
@@ -56,6 +56,24 @@ def leaf_of(key: bytes, seed: int) -> int:
     """The leaf, 0 to ``LEAVES`` - 1, that a key falls into: the low bits of its hash. The high ones
     may be what chose the partition, and then they are the same for all its keys."""
     return xxh3_64_intdigest(key, seed) % LEAVES
+
+
+class Sums(Protocol):
+    """What is compared with another one: a tree, or whoever keeps one."""
+
+    seed: int
+
+    def root(self) -> bytes:
+        """The sum of everything, ``SUM_BYTES``."""
+        ...
+
+    def branches(self) -> bytes:
+        """The sums of all branches, one after the other."""
+        ...
+
+    def leaves(self, branch: int) -> bytes:
+        """The sums of one branch's leaves, one after the other."""
+        ...
 
 
 class Tree:

@@ -24,7 +24,7 @@ from dynamokv import limits
 from dynamokv.errors import StorageError
 from dynamokv.merkle.compare import Ask, Exchange, Read, Repair, Settle
 from dynamokv.merkle.messages import EDGE, Branches, Compared, CompareRoot, Differing, Question
-from dynamokv.merkle.tree import Tree
+from dynamokv.merkle.tree import Sums
 from dynamokv.ports import Reader
 from dynamokv.protocol.effects import Effect, ExchangeStored, Send, Write
 from dynamokv.protocol.home import ClockDrift, Home
@@ -87,7 +87,7 @@ class Talk:
         home: Home,
         peer: NodeId,
         partition: int,
-        tree: Tree,
+        tree: Sums,
         new_id: Callable[[], int],
         asked: dict[int, Talk],
         *,

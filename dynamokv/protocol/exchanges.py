@@ -31,7 +31,7 @@ from typing import Any
 
 from dynamokv import limits
 from dynamokv.merkle.messages import CompareRoot, Question
-from dynamokv.merkle.tree import Tree
+from dynamokv.merkle.tree import Sums, Tree
 from dynamokv.protocol.effects import Effect, ExchangeStored, Mend
 from dynamokv.protocol.exchange import Talk
 from dynamokv.protocol.exchange_answers import Answers
@@ -198,7 +198,8 @@ class Exchanges:
                 if partition in busy:
                     continue
                 del wanted[partition]
-                tree, damaged = home.forest.tree(partition), partition in home.forest.unreadable
+                tree: Sums | None = home.forest.tree(partition)
+                damaged = partition in home.forest.unreadable
                 if damaged:
                     tree = Tree(home.forest.seed)
                 if tree is None:

@@ -183,13 +183,17 @@ class CommitQueue:
         account = self.account
         if account is None:
             return
-        follows, changes = account.follows, self._changes
+        follows, told, changes = account.follows, account.told, self._changes
         meanwhile: dict[bytes, bytes | None] = {}
         for effect in batch:
             for key, record in effect.rows:
                 if not follows(key):
                     continue
-                old = meanwhile[key] if key in meanwhile else self._before(key)
+                if key in meanwhile:
+                    old = meanwhile[key]
+                else:
+                    last = told(key)
+                    old = self._before(key) if last is None else last[1]
                 meanwhile[key] = record
                 changes.append((key, old, record))
 

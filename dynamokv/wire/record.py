@@ -168,14 +168,17 @@ def decode_context(data: bytes) -> Context:
     return context
 
 
+def head_of(record: bytes) -> bytes:
+    """All but the values, which the dots stand for: what ``digest`` and ``is_passing`` look at, of
+    a record and of its head alike."""
+    _, _, version_count, actor_count = _HEAD.unpack_from(record)
+    return record[: _HEAD.size + _ENTRY.size * actor_count + _VERSION.size * version_count]
+
+
 def digest(record: bytes | None) -> int:
     """64 bits that two replicas compare instead of records; 0 stands for "no record" and for
     nothing else."""
-    if not record:
-        return 0
-    _, _, version_count, actor_count = _HEAD.unpack_from(record)
-    end = _HEAD.size + _ENTRY.size * actor_count + _VERSION.size * version_count
-    return xxh3_64_intdigest(record[:end]) or 1
+    return xxh3_64_intdigest(head_of(record)) or 1 if record else 0
 
 
 def fitting(found: list[bytes]) -> list[bytes]:

@@ -11,9 +11,8 @@ import pytest
 from dynamokv import limits
 from dynamokv.causality.versions import Dot, KeyState, Version
 from dynamokv.errors import CorruptionError
-from dynamokv.merkle.tree import Tree
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.forest import Forest, Plot
+from dynamokv.protocol.forest import Forest
 from dynamokv.testing.campaign.trees import rebuilt
 from dynamokv.types import Actor
 from dynamokv.wire import keys as row_keys
@@ -191,7 +190,7 @@ def test_rows_are_counted_and_those_that_will_pass() -> None:
     write(store, (key_of(0), gone), (key_of(5), None))
     assert (forest.rows(0), forest.passing(0)) == (1, 1)
     assert (forest.rows(7), forest.passing(7), forest.root(7), forest.tree(7)) == (0, 0, None, None)
-    assert forest.tree(0) is forest.plots[0].tree
+    assert forest.tree(0) is forest.plots[0]
 
 
 # --- what is not known ----------------------------------------------------------------------------
@@ -347,7 +346,7 @@ def test_what_is_kept_is_bounded_and_the_trees_of_most_rows_come_first(
 ) -> None:
     store, forest = filled()
     write(store, *((row_key(2, b"\0more %d" % n), record((ELSE, NOW, b"v"))) for n in range(40)))
-    one = len(forest.plots[2].tree.encode())
+    one = len(forest.plots[2].encode())
     monkeypatch.setattr(limits, "TREES_KEPT_BYTES", one + 100)
     assert [key for key, _ in forest.keep(ME)] == [tree_row(2)]
 
@@ -373,11 +372,3 @@ def test_nothing_is_kept_of_a_write_before_the_last_words() -> None:
     _, forest = filled()
     assert forest.while_stopping([e.Write([(key_of(1), record((ELSE, NOW, b"late")))])]) == []
     assert forest.keep(ME) == []
-
-
-def test_plots_are_equal_when_all_of_them_is() -> None:
-    one, other = Plot(Tree(1)), Plot(Tree(1))
-    assert one == other
-    other.passing = 1
-    assert one != other
-    assert one != Tree(1)

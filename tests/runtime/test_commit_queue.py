@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dynamokv.errors import DiskFull
+from dynamokv.ports import Change, Told
 from dynamokv.protocol.effects import Write
 from dynamokv.runtime.commit_queue import CommitQueue, Job
 from dynamokv.storage.memory import MemoryEngine
@@ -75,3 +76,46 @@ def test_a_row_that_comes_back_is_newest_before_its_end_is_done() -> None:
     queue.finish()
     assert queue.newest(KEY) == b"2"
     assert queue.rows() == [(KEY, b"2")]
+
+
+class Book:
+    """An account that has some rows still at hand."""
+
+    def __init__(self, **told: Told) -> None:
+        self.at_hand = {name.encode(): heads for name, heads in told.items()}
+        self.heard: list[Change] = []
+
+    def follows(self, key: bytes) -> bool:
+        return key != b"other"
+
+    def told(self, key: bytes) -> Told | None:
+        return self.at_hand.get(key)
+
+    def changed(self, changes: list[Change]) -> None:
+        self.heard += changes
+
+    def lost_track(self, key: bytes) -> None:
+        raise AssertionError(key)
+
+
+def test_what_the_account_has_at_hand_is_not_read_again() -> None:
+    queue = Queue()
+    queue.account = book = Book(known=(None, b"head"), gone=(b"head", None))
+    rows = [(b"known", b"1"), (b"gone", b"2"), (b"new", b"3"), (b"new", b"4"), (b"other", b"5")]
+    read = []
+
+    def get(key: bytes) -> bytes | None:
+        read.append(key)
+        return None
+
+    queue.engine.get = get  # type: ignore[method-assign]
+    queue.write(Write(rows))
+    queue.commit()
+    queue.finish()
+    assert book.heard == [
+        (b"known", b"head", b"1"),
+        (b"gone", None, b"2"),
+        (b"new", None, b"3"),
+        (b"new", b"3", b"4"),
+    ]
+    assert read == [b"new"]
