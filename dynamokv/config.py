@@ -36,6 +36,7 @@ from dynamokv.parsing import (
     integer,
     number,
     optional_address,
+    optional_integer,
     optional_text,
     path,
     text,
@@ -118,9 +119,10 @@ class NodeConfig:
     """Copies of each key, fixed for ever. 3 survives one lost member with quorums, 5 survives two.
     """
 
-    expect_members: int = 1
+    expect_members: int | None = None
     """Members to wait for before the ring is founded and serves. Set it where more than ``n``
-    members start together."""
+    members start together. Default: the first seed founds alone, once more than half of the seeds
+    run; with 1 it does so whoever else runs."""
 
     sibling_cap: int = limits.SIBLINGS_MAX
     """Siblings of one key beyond which a put with an old context is refused: somebody writes and
@@ -188,7 +190,8 @@ class NodeConfig:
         if self.partitions & (self.partitions - 1):
             raise ConfigError(f"partitions must be a power of two, not {self.partitions}")
         check_range("n", self.n, 1, limits.REPLICAS_MAX)
-        check_range("expect_members", self.expect_members, 1, limits.MEMBERS_MAX)
+        if self.expect_members is not None:
+            check_range("expect_members", self.expect_members, 1, limits.MEMBERS_MAX)
         check_range("sibling_cap", self.sibling_cap, 1, 10_000)
         check_range("max_clock_drift", self.max_clock_drift, 0.1, 3600.0)
         check_range("in_flight_max", self.in_flight_max, 1, 1_000_000)
@@ -378,7 +381,7 @@ _NODE_PARSERS: dict[str, Callable[[Any], Any]] = {
     "hedge_after": number,
     "partitions": integer,
     "n": integer,
-    "expect_members": integer,
+    "expect_members": optional_integer,
     "sibling_cap": integer,
     "tree_check_interval": number,
     "tombstone_grace": number,

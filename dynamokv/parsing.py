@@ -43,6 +43,11 @@ def integer(value: Any) -> int:
     return int(value)
 
 
+def optional_integer(value: Any) -> int | None:
+    """The same, or ``None``."""
+    return None if value is None else integer(value)
+
+
 def number(value: Any) -> float:
     """Any number."""
     if isinstance(value, bool):

@@ -51,6 +51,14 @@ class ClientNode:
         """What to do about an event."""
         return self._handlers[type(event)](event)
 
+    def why_not_ready(self) -> str:
+        """What this client waits for, for people."""
+        asked = ", ".join(self.home.settings.seeds)
+        return (
+            f"no member answered at {asked}: is one of them running, can it be reached from here, "
+            "and is it ready itself?"
+        )
+
     def next_deadline(self) -> float:
         """When the next ``Tick`` is due, in the clock's monotonic seconds."""
         return min(self._next_ask, self.table.next_deadline())

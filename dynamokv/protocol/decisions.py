@@ -20,6 +20,12 @@ def no(origin: Origin, reason: JoinReason, detail: str) -> list[Effect]:
     return [answer(origin, JoinAnswer(origin.id, reason, detail))]
 
 
+def filling(topology: Topology) -> str:
+    """Why others have to wait: one change at a time."""
+    (changing,) = (member for member in topology.members if member.node_id == topology.change)
+    return f"the member at {changing.address} is being filled"
+
+
 def taken(holder: Member) -> str:
     """Why the place of a member that lives is nobody else's."""
     return (

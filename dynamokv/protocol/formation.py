@@ -10,6 +10,9 @@ tells the others.
 Rules:
     - The first seed founds, and only when no other seed knows a ring: each said so, or stayed
       silent for a grace period. It founds with those that still ask for a place then.
+    - It may have lost its data, and the silent ones may be its ring. So more than half of the seeds
+      have to know of none, itself included, unless its application says how many members it
+      expects (``expect_members``): then the others may be silent.
     - While the ring has fewer members than copies, every member owns every key. So a newcomer may
       be added at once: any quorum after it meets any quorum before it, as long as the next newcomer
       waits until this one holds everything (``change`` in the record). Beyond ``n`` members,
@@ -29,7 +32,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dynamokv import limits
-from dynamokv.protocol.decisions import no, store, taken
+from dynamokv.protocol.decisions import filling, no, store, taken
 from dynamokv.protocol.effects import Connect, Effect, JoinFailed, Origin, Send, Write, answer
 from dynamokv.protocol.home import Home
 from dynamokv.protocol.replacing import Replacing, decider
@@ -70,7 +73,16 @@ def this_member(home: Home) -> Member:
 
 
 class Seeker:
-    """The way into a ring, for a process whose store remembers none."""
+    """The way into a ring, for a process whose store remembers none.
+
+    Attributes:
+        founder: it founds the ring, if there is none.
+        seeds: whom it asks, by the addresses of their links.
+        silent: seeds that have not answered yet.
+        said: the last answer of each that did.
+        decider: the address of the member that decides about its place, where that is known.
+        expected: members that it founds a ring with.
+    """
 
     def __init__(self, home: Home, now: float) -> None:
         settings = home.settings
@@ -78,6 +90,10 @@ class Seeker:
         others = [seed for seed in settings.seeds if seed != settings.address]
         self.seeds = dict.fromkeys(seed.encode() for seed in others)
         self.silent = set(self.seeds)
+        self.said: dict[bytes, str] = {}
+        self.decider = ""
+        self.expected = settings.expect_members or 1
+        self.explicit = settings.expect_members is not None
         self.grace_ends = now + limits.FOUND_GRACE_SECONDS
         self.candidates: dict[NodeId, tuple[Member, float]] = {}
         self.founding = False
@@ -90,12 +106,19 @@ class Seeker:
     def tick(self, home: Home, now: float) -> list[Effect]:
         """Ask again, or found."""
         may_found = self.founder and not self.found_a_ring and not self.founding
-        if may_found and (not self.silent or now >= self.grace_ends):
+        if may_found and self.asked_enough(now):
             others = self._still_asking(now)
-            if len(others) >= home.settings.expect_members - 1:
+            if len(others) >= self.expected - 1:
                 self.founding = True
                 return [store(founding_topology(home, (this_member(home), *others)))]
         return [effect for seed in self.seeds for effect in self.ask(home, seed)]
+
+    def asked_enough(self, now: float) -> bool:
+        """Whether there is no ring, as far as a founder has to know."""
+        if not self.silent:
+            return True
+        heard = len(self.seeds) - len(self.silent) + 1
+        return now >= self.grace_ends and (self.explicit or 2 * heard > len(self.seeds) + 1)
 
     def ask(self, home: Home, seed: bytes) -> list[Effect]:
         """The question for a seed: is there a ring, or, for a place in it."""
@@ -107,17 +130,23 @@ class Seeker:
 
     def on_answer(self, home: Home, peer: bytes, message: JoinAnswer) -> list[Effect]:
         """A seed has no place for us, yet or for ever."""
-        self.silent.discard(peer)
+        self._heard(peer, message.detail)
         if message.reason not in _KEEP_ASKING:
             return [JoinFailed(message.reason, message.detail)]
         if message.reason == JoinReason.ASK:
+            self._heard(peer, f"{message.detail} decides")
             return self._also_ask(home, message.detail)
-        home.waits_for = message.detail
         return []
 
-    def on_topology(self, home: Home, topology: Topology) -> list[Effect]:
+    def _heard(self, peer: bytes, text: str) -> None:
+        self.silent.discard(peer)
+        if peer in self.seeds:
+            self.said[peer] = text
+
+    def on_topology(self, home: Home, topology: Topology, peer: bytes) -> list[Effect]:
         """There is a ring, and we are not in it yet: ask its driver; or, if that stood here once,
         whoever decides about its place."""
+        self._heard(peer, "there is a ring")
         self.found_a_ring = True
         first = topology.members[0]
         holder = first if first.address == home.settings.address else None
@@ -135,6 +164,8 @@ class Seeker:
             return no(origin, JoinReason.MISMATCH, refusal)
         if request.address == home.settings.address:
             return no(origin, JoinReason.DUPLICATE, taken(this_member(home)))
+        if self.found_a_ring:
+            return no(origin, JoinReason.BUSY, "it waits for a place in the ring itself")
         if not self.founding:
             self._remember(home, _member_of(request))
         return no(origin, JoinReason.BUSY, "the ring is being founded")
@@ -147,7 +178,7 @@ class Seeker:
             for node_id, entry in self.candidates.items()
             if node_id != asker.node_id and entry[0].address != asker.address
         }
-        if len(others) < home.settings.expect_members - 1:
+        if len(others) < self.expected - 1:
             self.candidates = {**others, asker.node_id: (asker, home.clock.monotonic())}
 
     def _still_asking(self, now: float) -> list[Member]:
@@ -161,6 +192,7 @@ class Seeker:
     def _also_ask(self, home: Home, address: str) -> list[Effect]:
         """``address``: of the driver."""
         link = address.encode()
+        self.decider = address
         if link in self.seeds:
             return []
         if address == home.settings.address:
@@ -252,17 +284,18 @@ class Driver:
         once when it is its own address that asks, under a new id."""
         newcomer = topology.change
         assert newcomer is not None
+        why = filling(topology)
         if topology.replacement is not None:
             # Its place is that of a member: nobody else's, however long it is away.
-            return no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled")
+            return no(origin, JoinReason.BUSY, why)
         # A link proves that somebody listens at an address; who asks from there is that somebody.
         if holder is None and newcomer in home.linked:
             self.silent_since = None
-            return no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled")
+            return no(origin, JoinReason.BUSY, why)
         now = home.clock.monotonic()
         if self.silent_since is None:
             self.silent_since = now
-        busy = no(origin, JoinReason.BUSY, f"{newcomer.hex()[:8]} is being filled, but is away")
+        busy = no(origin, JoinReason.BUSY, f"{why}, but is away")
         if holder is None and now - self.silent_since < limits.NEWCOMER_GRACE_SECONDS:
             return busy
         self.silent_since = None

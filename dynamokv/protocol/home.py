@@ -46,7 +46,7 @@ class Settings:
     seeds: tuple[str, ...] = ()
     partitions: int = limits.PARTITIONS_DEFAULT
     n: int = 3
-    expect_members: int = 1
+    expect_members: int | None = None
     hedge_after: float = 0.03
     sibling_cap: int = limits.SIBLINGS_MAX
     in_flight_max: int = limits.IN_FLIGHT_MAX
@@ -102,7 +102,6 @@ class Home:
         self.seen_up: set[NodeId] = set()
         self.greeted_by: set[NodeId] = set()
         self.returned: dict[NodeId, float] = {}
-        self.waits_for = ""
         self.amnesia = False
         self.writable = True
         self.closing = False

@@ -189,7 +189,7 @@ class Lifecycle:
             return [e.Report("ring", "ERROR", f"damaged topology from {peer.hex()}: {error}")]
         if home.topology is None:
             if topology.member(home.node_id) is None:
-                return self.seeker.on_topology(home, topology) if self.seeker else []
+                return self.seeker.on_topology(home, topology, peer) if self.seeker else []
         elif topology.cluster_id != home.topology.cluster_id or topology.epoch == home.epoch:
             return []
         elif topology.epoch < home.epoch:
@@ -218,7 +218,7 @@ class Lifecycle:
         home.topology, home.epoch = None, 0
         self.seeker = Seeker(home, home.clock.monotonic())
         effects: list[Effect] = [e.Disconnect(link) for link in links]
-        return effects + self.seeker.connect() + self.seeker.on_topology(home, topology)
+        return effects + self.seeker.connect() + self.seeker.on_topology(home, topology, b"")
 
     def _enter(self, topology: Topology) -> list[Effect]:
         """From now on this is the ring."""

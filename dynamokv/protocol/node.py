@@ -17,7 +17,7 @@ from typing import Any, get_args
 from dynamokv import limits
 from dynamokv.merkle.messages import Answer, Question
 from dynamokv.protocol import effects as e
-from dynamokv.protocol import stopping
+from dynamokv.protocol import stopping, waiting
 from dynamokv.protocol.collector import Collector
 from dynamokv.protocol.effects import Effect, Event, Origin, Send
 from dynamokv.protocol.exchanges import Exchanges
@@ -48,18 +48,22 @@ _MessageHandler = Callable[[bytes, Any], list[Effect]]
 
 
 class Node:
-    """One member. Feed it events, carry out what it returns."""
+    """One member. Feed it events, carry out what it returns.
+
+    Attributes:
+        why_not_ready: what it waits for, for people.
+    """
 
     def __init__(self, home: Home, stored_topology: Topology | None) -> None:
         self.home = home
         self.table = table = RequestTable(home)
         self.reach = reach = Reachability(home)
         self.life = life = Lifecycle(home, stored_topology, table.new_id, reach)
+        self.why_not_ready: Callable[[], str] = lambda: waiting.why_not_ready(life)
         self.builder = Builder(home)
         self.exchanges = exchanges = Exchanges(home, table.new_id)
-        reach.on_return.append(exchanges.on_return)
         self.handoff = handoff = Handoff(home, table.new_id)
-        reach.on_return.append(handoff.on_return)
+        reach.on_return += [exchanges.on_return, handoff.on_return]
         self.collector = collector = Collector(home, home.forest, home.hints, table.new_id)
         self.giver = giver = Giver(home)
         self.parked: list[tuple[bytes, Any, float]] = []

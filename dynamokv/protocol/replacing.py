@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dynamokv import limits
-from dynamokv.protocol.decisions import no, store, taken
+from dynamokv.protocol.decisions import filling, no, store, taken
 from dynamokv.protocol.effects import Effect, JoinFailed, Origin, Report, Send
 from dynamokv.protocol.home import Home
 from dynamokv.ring.topology import Member, Topology
@@ -78,7 +78,7 @@ class Replacing:
         topology = home.topology
         assert topology is not None
         if topology.change not in (None, holder.node_id):
-            return no(origin, JoinReason.BUSY, "another member is being filled")
+            return no(origin, JoinReason.BUSY, filling(topology))
         if any(request.node_id == member.place for member in topology.members):
             text = f"{request.node_id.hex()[:8]} was replaced: start with an empty data directory"
             return no(origin, JoinReason.REPLACED, text)
@@ -86,9 +86,10 @@ class Replacing:
         if question is None or question.epoch != home.epoch or question.holder != holder:
             question = self._new(home, topology, origin, holder, request)
         question.origin = origin
-        names = ", ".join(peer.hex()[:8] for peer in question.waiting)
+        silent = ", ".join(m.address for m in topology.members if m.node_id in question.waiting)
+        text = f"asking who is at {holder.address}; no answer from {silent}"
         return [
-            *no(origin, JoinReason.BUSY, f"asking who is at {holder.address}; silent: {names}"),
+            *no(origin, JoinReason.BUSY, text),
             *(Send(peer, Identify(question.id)) for peer in question.waiting),
         ]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from typing import Protocol
 
 from dynamokv.errors import ClusterMismatch, JoinRefused, JoinTimeout
 from dynamokv.protocol.home import Home
+from dynamokv.runtime.executor import Core
 from dynamokv.wire.messages import JoinReason
 
 log = logging.getLogger("dynamokv.runtime")
@@ -25,12 +27,21 @@ def all_linked(home: Home, *, member: bool) -> bool:
     return all(peer in linked or peer == home.node_id for peer in peers)
 
 
+class Arriving(Core, Protocol):
+    """A core that can say what it waits for."""
+
+    def why_not_ready(self) -> str:
+        """The same, for people."""
+        ...
+
+
 class Arrival:
     """Whether a core can serve yet. ``member``: peers must have linked back, and
     answered, too."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, home: Home, *, member: bool) -> None:
-        self.home = home
+    def __init__(self, loop: asyncio.AbstractEventLoop, core: Arriving, *, member: bool) -> None:
+        self.core = core
+        self.home = core.home
         self.member = member
         self._ready: asyncio.Future[None] = loop.create_future()
         self._changed = asyncio.Event()
@@ -72,25 +83,10 @@ class Arrival:
             async with asyncio.timeout(timeout):
                 await self._ready
         except TimeoutError:
-            raise JoinTimeout(self._why_not(timeout)) from None
+            text = f"not ready within {timeout} s: {self.core.why_not_ready()}"
+            raise JoinTimeout(text) from None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINKS_GRACE_SECONDS):
                 while not all_linked(self.home, member=self.member):
                     self._changed.clear()
                     await self._changed.wait()
-
-    def _why_not(self, timeout: float) -> str:
-        if self.home.topology is not None:
-            rows = self.home.counters["filled_rows"]
-            return (
-                f"in the ring, but its members did not send their data within {timeout} s: "
-                f"{rows} rows so far; start again on the same data directory, with a longer timeout"
-            )
-        seeds = ", ".join(self.home.settings.seeds) or "none"
-        if not self.member:
-            return f"no member answered within {timeout} s at {seeds}"
-        told = f"; the last answer: {self.home.waits_for}" if self.home.waits_for else ""
-        return (
-            f"no ring took this process in within {timeout} s; seeds: {seeds}{told}. The first "
-            "seed founds the ring: is it running, and is this list the same everywhere?"
-        )

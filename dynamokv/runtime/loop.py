@@ -19,10 +19,10 @@ from dynamokv.errors import ClosedError
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.home import Home
 from dynamokv.runtime.alarm import Alarm
-from dynamokv.runtime.arrival import Arrival
+from dynamokv.runtime.arrival import Arrival, Arriving
 from dynamokv.runtime.background import Background
 from dynamokv.runtime.committer import Committer
-from dynamokv.runtime.executor import Core, Executor
+from dynamokv.runtime.executor import Executor
 from dynamokv.runtime.latency import Window
 from dynamokv.runtime.thread import in_thread
 from dynamokv.transport.zeromq import ZeroMQTransport
@@ -54,7 +54,7 @@ class Runtime:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        core: Core,
+        core: Arriving,
         transport: ZeroMQTransport,
         committer: Committer | None,
         describe: Callable[[Runtime], bytes],
@@ -68,7 +68,7 @@ class Runtime:
         self.writes = Window()
         self.closed = False
         self._describe = describe
-        self.arrival = Arrival(loop, self.home, member=committer is not None)
+        self.arrival = Arrival(loop, core, member=committer is not None)
         self.alarm = Alarm(loop, self._tick)
         self._waiters: dict[int, tuple[Waiter, float, Window]] = {}
         self._ticket = 0

@@ -67,9 +67,21 @@ def test_a_seed_that_comes_up_is_asked_at_once() -> None:
 
 
 def test_silent_seeds_are_waited_for_and_no_longer() -> None:
-    bench = seeking()
+    bench = seeking(expect_members=1)
     assert decided(bench.after(FOUND_GRACE_SECONDS - 0.01)) is None
     assert decided(bench.after(0.11))
+
+
+def test_unless_nobody_said_how_many_there_are() -> None:
+    """Then they may be its ring, which it has forgotten: more than half have to know of none."""
+    others = tuple(rings.member(number).address for number in range(1, 5))
+    bench = Bench(rings.node_id(0), None, address=HERE, seeds=(HERE, *others))
+    bench.durable()
+    no_ring = m.JoinAnswer(0, JoinReason.NO_RING, "no ring here yet")
+    for seed in others[:2]:
+        assert decided(bench.after(60.0)) is None
+        bench.receive(seed.encode(), no_ring)
+    assert decided(bench.after(TICK)), "three of five"
 
 
 def test_the_founders_decision_is_told_when_it_is_durable() -> None:
@@ -104,7 +116,7 @@ def test_a_disk_that_refuses_the_founding_is_tried_again() -> None:
 
 
 def test_while_it_founds_it_asks_and_takes_nobody() -> None:
-    bench = seeking()
+    bench = seeking(expect_members=1)
     bench.after(FOUND_GRACE_SECONDS)
     assert decided(bench.last)
     assert of(e.Send, bench.after(TICK)) == []
