@@ -167,12 +167,13 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     ),
     (33, trees.Compared, (NUMBER, CURSOR, ROWS, NUMBERS)),
     (34, m.Hint, (NUMBER, NUMBER, DURATION, NODE_ID, ROWS, BLOBS)),
-    (38, m.Stamp, (NUMBER, NUMBER)),
-    (40, m.Identify, (NUMBER,)),
-    (41, m.Identified, (NUMBER, NODE_ID, NUMBER)),
     (35, rounds.Round, (NUMBER, NUMBER, NUMBER, NUMBER, NUMBERS, BLOBS)),
     (36, rounds.Agreed, (NUMBER, NUMBERS)),
     (37, rounds.Horizons, (NUMBER, NUMBER, NUMBERS, NUMBERS, NUMBERS, BLOBS)),
+    (38, m.Stamp, (NUMBER, NUMBER)),
+    # 39 is reserved.
+    (40, m.Identify, (NUMBER,)),
+    (41, m.Identified, (NUMBER, NODE_ID, NUMBER)),
 )
 
 TAG_OF: dict[type[Any], int] = {cls: tag for tag, cls, _ in _TAGS}
