@@ -26,7 +26,7 @@ from dynamokv.storage.lsm.faults import Fault
 from dynamokv.storage.lsm.jobs import Built, Failed, Flush, Outcome, Salvage, Task, format_for
 from dynamokv.storage.lsm.journal import Journal
 from dynamokv.storage.lsm.log_recovery import FoundLogs, recover_logs
-from dynamokv.storage.lsm.manifest_recovery import FoundManifest, recover_manifest
+from dynamokv.storage.lsm.manifest_recovery import NO_CURRENT, FoundManifest, recover_manifest
 from dynamokv.storage.lsm.memtable import Memtable
 from dynamokv.storage.lsm.names import (
     CURRENT,
@@ -97,6 +97,9 @@ class Opening:
         elif logs.rows and not manifest.number:
             # A store has its manifest before its first row; a checkpoint gets it last.
             faults.append(Fault(CURRENT, 0, "there are rows in the logs, and no manifest"))
+        if faults == [NO_CURRENT] and not (there or tree.tables() or logs.rows):
+            # The manifest is older than the first row: a first opening that came to no end.
+            faults.clear()
         self._folder.next_number = max(tree.next_number, 1 + max(self._all_numbers(), default=0))
         missing = [meta for meta in tree.tables() if meta.number not in there]
         if faults or missing:
@@ -256,7 +259,7 @@ class Opening:
         # newer than any table.
         sequences = [meta.last_sequence + 1 for meta in tree.tables()]
         self._log.sequence = max([logs.sequence, *sequences])
-        self._begin_log()
+        self._begin_log(tree.sequence)
         tree = tree.apply(Edit(log_number=self._log.number, sequence=self._log.sequence))
         number = self._folder.take_number()
         tree = replace(tree, next_number=self._folder.next_number)
@@ -276,9 +279,11 @@ class Opening:
         )
         self._store.begin(tree, tables, active)
 
-    def _begin_log(self) -> None:
+    def _begin_log(self, proven: int) -> None:
+        """What was read of the logs is not proven: after a failed sync it may be in the kernel's
+        memory only, and a power cut before there is a new manifest would make it look damaged."""
         number = self._folder.take_number()
-        self._with_reserve(lambda: self._journal.begin(number))
+        self._with_reserve(lambda: self._journal.begin(number, proven))
 
     def _with_reserve(self, write: Callable[[], None]) -> None:
         """Write a small file, also on a full disk."""
