@@ -38,6 +38,7 @@ from dynamokv.storage.lsm.names import (
     parse_name,
 )
 from dynamokv.storage.lsm.orphans import Orphan, adopt, describe
+from dynamokv.storage.lsm.quarantine import without_known
 from dynamokv.storage.lsm.record_writer import FULL
 from dynamokv.storage.lsm.store import Store, level_of
 from dynamokv.storage.lsm.table import Table, TableDamaged
@@ -114,12 +115,13 @@ class Opening:
             raise self._nothing_read(faults)
         self._report(faults, missing, damaged, logs)
         # What is lost comes first: the rows of the logs are newer, and heal what they are about.
-        for meta in missing:
-            name = file_name(Kind.TABLE, meta.number)
-            lost = Lost(name, meta.first_key, meta.last_key + b"\0", "it is missing")
-            tree = tree.apply(Edit(removed=(meta.number,), lost=(lost,)))
         for error in damaged:
             tree = self._salvage(tree, tables, error)
+        for meta in missing:
+            name = file_name(Kind.TABLE, meta.number)
+            lost = [Lost(name, meta.first_key, meta.last_key + b"\0", "it is missing")]
+            unknown = without_known(lost, tree, meta.number, tables)
+            tree = tree.apply(Edit(removed=(meta.number,), lost=tuple(unknown)))
         # A file that an earlier opening missed, and that was put back, is evidence as well.
         kept = {lost.file for lost in tree.lost} & set(self._names)
         try:
@@ -302,7 +304,8 @@ class Opening:
         task = self._task(Salvage(meta))
         outcome = run(task, self._files, self._directory, self._salt)
         if isinstance(outcome, Built):
-            tree = tree.apply(Edit(removed=(error.number,), lost=outcome.lost))
+            unknown = without_known(outcome.lost, tree, error.number, tables)
+            tree = tree.apply(Edit(removed=(error.number,), lost=tuple(unknown)))
         return self._add(tree, tables, level, outcome, task.tag)
 
     def _task(self, job: Flush | Salvage) -> Task:
