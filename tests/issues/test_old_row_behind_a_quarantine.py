@@ -14,6 +14,7 @@ from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.framing import HEADER_BYTES
 from dynamokv.storage.lsm.names import Kind, file_name
 from dynamokv.storage.lsm.options import Compression, LSMOptions
+from dynamokv.storage.lsm.tree import LOST_MAX
 from dynamokv.testing.disk import SimulatedDisk
 from dynamokv.testing.disk_faults import Fault, Operation
 from tests.storage.lsm.failing import no_space
@@ -148,9 +149,24 @@ def test_a_newer_row_that_cannot_be_read_is_not_given_up() -> None:
 
 
 def test_what_is_too_much_to_be_kept_apart_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quarantine, "LOST_MAX", 0)
+    monkeypatch.setattr(quarantine, "KNOWN_MAX", 0)
     store = Store()
     engine = store.damage()
     assert [piece.mixed for piece in engine.store.view.lost] == [True]
     engine.heal(b"", END)
     assert engine.get(REWRITTEN) == b"newest"
+
+
+def test_there_is_room_for_what_is_written_later() -> None:
+    """However much of the range was known from the start."""
+    store = Store()
+    rows: list[tuple[bytes, bytes | None]] = [(b"own %04d" % n, b"x") for n in range(LOST_MAX)]
+    store.path = STORE / file_name(Kind.TABLE, store.table([*rows, (KEYS[0], b"new")]))
+    store.table([(key, b"y") for key, _ in rows])
+    store.engine.close()
+    store.disk.lose(store.path)
+    store.engine = open_store(store.disk, OPTIONS)
+    assert lost(store.engine) == KEYS
+    store.engine.apply([*rows, (KEYS[0], b"again")], sync=True)
+    store.reopen()
+    assert store.engine.get(KEYS[0]) == b"again"

@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from dynamokv.storage.lsm.table import Table, TableDamaged
 from dynamokv.storage.lsm.tree import LOST_MAX, Lost, Tree, around, newer_than
+
+KNOWN_MAX: Final = LOST_MAX // 2
+"""Ranges that are kept apart for this. The others are for keys that are written from now on."""
 
 
 def without_known(
@@ -31,7 +35,7 @@ def without_known(
         if known is None:
             left.append(replace(whole, mixed=True))
         else:
-            left += around(whole, known, LOST_MAX - len(tree.lost) - len(left))
+            left += around(whole, known, KNOWN_MAX - len(tree.lost) - len(left))
     return left
 
 

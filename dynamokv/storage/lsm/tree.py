@@ -154,7 +154,7 @@ def heal_written(tree: Tree, memtable: OrderedRows) -> Edit:
     whatever older tables have of it. The ranges around it remain."""
     healed: list[Range] = []
     lost: list[Lost] = []
-    for whole in tree.lost:
+    for whole in sorted(tree.lost, key=lambda lost: lost.start):
         keys = [key for key, _ in memtable.between(whole.start, whole.end)]
         if keys:
             healed.append((whole.start, whole.end))
