@@ -8,13 +8,18 @@ from dynamokv.protocol.catching_up import CatchingUp
 from dynamokv.protocol.collecting_round import Drive
 from dynamokv.protocol.collector import Collector
 from dynamokv.protocol.home import Home
+from dynamokv.protocol.horizon_gossip import Teller
 from dynamokv.protocol.horizons import Horizons
 from dynamokv.protocol.sweeper import Sweeper
 from dynamokv.protocol.transfer import Fill
 from dynamokv.wire import collecting
+from tests.issues import test_disk_slower_than_a_fence as slow_disk
+from tests.protocol import test_horizons
+from tests.sim.collecting_trial import nothing_deleted_returns
 from tests.sim.mutants_patch import Edit, Mutant
+from tests.sim.shown import shown_by
 
-COLLECTING: Final = (
+ROUNDS: Final = (
     Mutant(
         "tombstones are collected by a timer",
         "a tombstone goes only after a round in which all owners agreed",
@@ -48,6 +53,7 @@ COLLECTING: Final = (
                 "admitted = incoming",
             ),
         ),
+        trial=nothing_deleted_returns,
     ),
     Mutant(
         "the clock does not follow the horizon",
@@ -59,16 +65,19 @@ COLLECTING: Final = (
                 "message.time < 0",
             ),
         ),
+        trial=nothing_deleted_returns,
     ),
     Mutant(
         "a member that is behind is merged",
         "what was deleted goes from a member that is behind",
         (Edit(CatchingUp.begin, "if self.due == math.inf:", "if False:"),),
+        trial=nothing_deleted_returns,
     ),
     Mutant(
         "a store that forgot keeps its horizons",
         "a node that may have lost something has no horizon any more",
         (Edit(Horizons.load, "self.doubt(partition)", "pass"),),
+        trial=nothing_deleted_returns,
     ),
     Mutant(
         "values go like tombstones",
@@ -107,6 +116,7 @@ COLLECTING: Final = (
                 "effects = self._drop(set())",
             ),
         ),
+        trial=nothing_deleted_returns,
     ),
     Mutant(
         "fences stay up",
@@ -129,15 +139,53 @@ COLLECTING: Final = (
                 "pass",
             ),
         ),
+        trial=nothing_deleted_returns,
     ),
     Mutant(
         "a newcomer does not ask below what time nobody writes",
         "a newcomer counts no page before it has heard that",
         (Edit(Fill.on_page, "if peer not in home.horizons.heard:", "if False:"),),
+        trial=nothing_deleted_returns,
     ),
     Mutant(
         "hints do not hold a round up",
         "nothing goes while somebody keeps a hint of its partition",
         (Edit(Collector._settle, "if not self.hints.holds(p)", ""),),
+        trial=nothing_deleted_returns,
     ),
 )
+
+LOSSES: Final = (
+    Mutant(
+        "a promise that was lost is not recalled",
+        "who is told of a horizon above its floor takes it over, however slow its clock is",
+        (Edit(Teller._floor, "if agreed <= home.horizons.floor:", "if True:"),),
+        trial=nothing_deleted_returns,
+    ),
+    Mutant(
+        "a fence drawn again is the one before",
+        "no two fences have the same number",
+        (
+            Edit(
+                Horizons.is_fenced,
+                "return drawn is None or fence.number <= drawn",
+                "return True",
+            ),
+        ),
+        trial=shown_by(slow_disk.test_what_came_in_while_no_fence_was_up_is_looked_at),
+    ),
+    Mutant(
+        "horizons are forgotten until the next start",
+        "that a node has no horizon any more is written down",
+        (Edit(Horizons.before, "return [Write(rows), *effects]", "return effects"),),
+        trial=nothing_deleted_returns,
+    ),
+    Mutant(
+        "a row that cannot be read leaves the horizon as it is",
+        "what is lost with a row may have been below the horizon of its partition",
+        (Edit(Home.held, "self.horizons.doubt(row_keys.partition_of(key))", "pass"),),
+        trial=shown_by(test_horizons.test_a_row_that_cannot_be_read_takes_the_horizon_with_it),
+    ),
+)
+
+COLLECTING: Final = (*ROUNDS, *LOSSES)

@@ -9,7 +9,9 @@ from dynamokv.protocol.handoff import Handoff
 from dynamokv.protocol.hints import Hints
 from dynamokv.protocol.put import PutOp
 from dynamokv.protocol.tally import Tally
+from tests.protocol import test_handoff
 from tests.sim.mutants_patch import Edit, Mutant
+from tests.sim.shown import shown_by
 
 HINTS: Final = (
     Mutant(
@@ -38,6 +40,7 @@ HINTS: Final = (
         "a hint goes though it changed",
         "a hint goes only if it is the one that was sent",
         (Edit(Hints.forget, "if self._read(at) == value", "if self._read(at)"),),
+        trial=shown_by(test_handoff.test_a_hint_that_changed_under_way_is_sent_again),
     ),
     Mutant(
         "hints are forgotten at a restart",

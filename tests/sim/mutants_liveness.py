@@ -9,7 +9,9 @@ from dynamokv.protocol.liveness import Liveness
 from dynamokv.protocol.liveness_beliefs import Beliefs
 from dynamokv.protocol.put import PutOp
 from dynamokv.protocol.reachability import next_boot
+from tests.protocol import test_liveness_answers
 from tests.sim.mutants_patch import Edit, Mutant
+from tests.sim.shown import shown_by
 
 LIVENESS: Final = (
     Mutant(
@@ -37,6 +39,9 @@ LIVENESS: Final = (
                 "if self._period_at is None or late < self.settings.late:",
                 "if True:",
             ),
+        ),
+        trial=shown_by(
+            test_liveness_answers.test_who_was_late_itself_gives_everybody_as_much_more_time
         ),
     ),
     Mutant(

@@ -297,7 +297,7 @@ TOPOLOGY: Final = (
         (
             Edit(
                 Seeker.tick,
-                "if may_found and (not self.silent or now >= self.grace_ends):",
+                "if may_found and self.asked_enough(now):",
                 "if may_found:",
             ),
         ),

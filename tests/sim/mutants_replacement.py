@@ -14,7 +14,10 @@ from dynamokv.protocol.lifecycle import Lifecycle
 from dynamokv.protocol.put import PutOp
 from dynamokv.protocol.replacing import Replacing
 from dynamokv.ring import placement
+from tests.issues import test_members_in_memory
+from tests.protocol import test_replacing
 from tests.sim.mutants_patch import Edit, Mutant
+from tests.sim.shown import shown_by
 
 REPLACEMENT: Final = (
     Mutant(
@@ -37,6 +40,9 @@ REPLACEMENT: Final = (
                 "counted, needed = home.quorum(owners, self.request.level)",
                 "counted, needed = owners, home.quorum(owners, self.request.level)[1]",
             ),
+        ),
+        trial=shown_by(
+            test_members_in_memory.test_what_one_other_acknowledged_with_the_lost_one_is_read
         ),
     ),
     Mutant(
@@ -92,6 +98,7 @@ REPLACEMENT: Final = (
         "a replacement that is away loses its place",
         "the place of a replacement is that of a member, and nobody else's",
         (Edit(Driver._wait_for, "if topology.replacement is not None:", "if not topology.n:"),),
+        trial=shown_by(test_replacing.test_a_replacement_that_is_away_keeps_its_place),
     ),
     Mutant(
         "a copy waits for ever for whoever listens",

@@ -32,9 +32,13 @@ from tests.sim.mutants_patch import Mutant
 from tests.sim.mutants_protocol import PROTOCOL
 from tests.sim.mutants_repair import REPAIR
 from tests.sim.mutants_replacement import REPLACEMENT
+from tests.sim.mutants_stopping import STOPPING
 from tests.sim.mutants_storage import STORAGE
 
-KINDS: Final = (PROTOCOL, LIVENESS, HINTS, REPAIR, REPLACEMENT, COLLECTING, STORAGE, LOAD)
+KINDS: Final = (
+    *(PROTOCOL, LIVENESS, HINTS, REPAIR, REPLACEMENT),
+    *(COLLECTING, STOPPING, STORAGE, LOAD),
+)
 MUTANTS: Final[dict[str, Mutant]] = {mutant.name: mutant for kind in KINDS for mutant in kind}
 
 AHEAD: Final = 4
@@ -71,7 +75,7 @@ def try_seed(name: str, seed: int) -> tuple[str, str, bool]:
     if trial is not None:
         with MUTANTS[name].applied():
             wrong = "; ".join(trial(seed)[1])
-        return ("strain", wrong, bool(trial(seed)[1])) if wrong else ("", "", False)
+        return ("trial", wrong, bool(trial(seed)[1])) if wrong else ("", "", False)
     with MUTANTS[name].applied():
         findings = play(draw(seed)).findings
     if not findings:

@@ -32,40 +32,5 @@ REDUNDANT: Final[dict[str, str]] = {
 }
 """Another safeguard stands behind these, as things are now."""
 
-UNSEEN: Final[dict[str, str]] = {
-    "old writes come in after all": (
-        "not within 60 seeds, of which two let such a write come at all; sim/test_collecting.py "
-        "and protocol/test_horizons.py show the rule"
-    ),
-    **dict.fromkeys(
-        (
-            "the clock does not follow the horizon",
-            "a member that is behind is merged",
-            "a store that forgot keeps its horizons",
-            "rounds wait for nobody",
-            "fences stay up",
-            "a newcomer does not ask below what time nobody writes",
-            "hints do not hold a round up",
-        ),
-        "not hunted yet; tests in protocol/ show each rule",
-    ),
-    "a replacement counts for reads while it is filled": (
-        "takes a write that the lost member and one other had, a third that missed it and got no "
-        "hint, and a read through the third while the replacement waits for that other one; "
-        "issues/test_members_in_memory.py shows what is lost then"
-    ),
-    "a replacement that is away loses its place": (
-        "takes a newcomer that asks for a place for ten seconds while a replacement is away, and "
-        "chaos lasts eight; protocol/test_replacing.py shows the rule"
-    ),
-    "who was late itself blames the others": (
-        "a process that goes on after a pause looks at what came in before it looks at its timers, "
-        "so every answer is there in time; protocol/test_liveness_answers.py shows the rule"
-    ),
-    "a hint goes though it changed": (
-        "a write comes between a page and its acknowledgement only while its coordinator takes the "
-        "target for down and the holder does not, and then the coordinator owes it as well; "
-        "protocol/test_handoff.py shows the rule"
-    ),
-}
+UNSEEN: Final[dict[str, str]] = {}
 """These break something that plans do not reach, or checkers do not look at."""

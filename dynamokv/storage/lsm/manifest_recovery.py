@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import FileSystem
@@ -30,8 +29,6 @@ from dynamokv.storage.lsm.framing import (
 from dynamokv.storage.lsm.manifest_codec import UnknownFields, decode_edit
 from dynamokv.storage.lsm.names import CURRENT, Kind, file_name, parse_name
 from dynamokv.storage.lsm.tree import Tree
-
-NO_CURRENT: Final = Fault(CURRENT, 0, "it is missing")
 
 
 @dataclass(slots=True)
@@ -84,7 +81,7 @@ def recover_manifest(files: FileSystem, directory: Path, names: list[str]) -> Fo
     elif not numbers:
         return FoundManifest(faults=faults)
     else:
-        faults.append(NO_CURRENT)
+        faults.append(Fault(CURRENT, 0, "it is missing"))
     for number in numbers:
         found = _read_manifest(files, directory, number)
         if found is not None:

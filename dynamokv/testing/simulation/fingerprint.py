@@ -29,7 +29,6 @@ _KINDS = {
             e.LastWords,
             e.HintsRefused,
             e.Passed,
-            e.HorizonsGone,
         ]
     )
 }
