@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 Row: TypeAlias = tuple[bytes, bytes | None]
 """A key and its new value; ``None`` deletes the row from the store (this is below tombstones, which
@@ -104,7 +104,7 @@ class Account(Protocol):
 
 class StorageEngine(Protocol):
     """An ordered, durable map of bytes. Third parties may bring their own
-    (``NodeConfig(engine=...)``).
+    (``NodeConfig(engine=...)``). ``Quarantines`` is what it may do besides.
 
     ``apply``, ``drop``, ``flush``, ``checkpoint`` and ``close`` are called by one thread at a time,
     though not always the same one. ``get``, ``scan`` and ``stats`` may be called by any thread at
@@ -166,6 +166,29 @@ class StorageEngine(Protocol):
 
     def close(self) -> None:
         """Flush and let go of every file. A second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class Quarantines(Protocol):
+    """What a ``StorageEngine`` may do besides: give up single ranges of damaged rows, and go on.
+    The node has other owners bring them back. Without this, what cannot be read stays so until the
+    store is replaced.
+
+    Reads in a quarantined range raise ``CorruptionError``, but for keys that were written since. No
+    older state of a row is ever shown in its place.
+    """
+
+    def quarantined(self) -> Sequence[tuple[bytes, bytes]]:
+        """Ranges start <= key < end, in any order; they may overlap. By any thread, at any moment.
+        ``stats`` says the same for people, as ``quarantined``."""
+        ...
+
+    def heal(self, start: bytes, end: bytes) -> None:
+        """What is quarantined of this range has been written again, as far as anybody has it: read
+        it, without what was not. On return that is on the disk. Called as ``apply`` is, and raises
+        as that does, or ``CorruptionError`` when more turns out to be damaged; the quarantine then
+        stays, in part or as it was."""
         ...
 
 

@@ -1,4 +1,5 @@
-"""``dynamokv status``: the members of a running ring and their five essential metrics.
+"""``dynamokv status``: the members of a running ring, their five essential metrics, and what they
+have to do for each other.
 
 It asks as a client, through any member. A client cannot choose who answers, but asks the members in
 turn; each answer says whose it is.
@@ -11,12 +12,16 @@ import json
 from typing import Any
 
 import dynamokv
-from dynamokv.cli.text import milliseconds, size, table
+from dynamokv.cli.text import duration, milliseconds, size, table
 
 HELP = "show the members of a running ring, and how they do"
 HEADINGS = (
     "member", "address", "state", "read p99", "write p99", "cache hits", "storage used",
     "replication lag",
+)  # fmt: skip
+HEALING = (
+    "member", "hints for others", "in bytes", "trees", "compared", "horizons", "oldest",
+    "rows to forget",
 )  # fmt: skip
 
 
@@ -53,6 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
     for node_id, member in status["members"].items():
         rows.append(_row(node_id, member, metrics.get(node_id)))
     print("\n".join(table(rows)))
+    print("\n".join(["", *table([HEALING, *(_healing(*each) for each in metrics.items())])]))
+    for target, hints in status["hints"].items():
+        keys, oldest = hints["keys"], duration(hints["oldest_seconds"])
+        print(f"{status['node_id'][:8]} keeps {keys} hints for {target[:8]}, {oldest} old")
     return 0
 
 
@@ -83,6 +92,25 @@ def _row(node_id: str, member: dict[str, Any], metrics: dict[str, Any] | None) -
         size(metrics["storage_used"]),
         milliseconds(metrics["replication_lag"]),
     )
+
+
+def _healing(node_id: str, metrics: dict[str, Any]) -> tuple[str, ...]:
+    """What waits to be given to others, to be compared with them, and to be forgotten."""
+    trees, horizons = metrics["trees"], metrics["horizons"]
+    return (
+        node_id[:8],
+        str(metrics["hinted_keys"]),
+        size(metrics["hinted_bytes"]),
+        f"{trees['known']} of {trees['known'] + trees['unknown']}",
+        _ago(trees["compared_ago"]),
+        f"{horizons['partitions']} of {trees['known'] + trees['unknown']}",
+        _ago(horizons["lowest_ago"]),
+        str(horizons["passing"]),
+    )
+
+
+def _ago(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{duration(max(0.0, seconds))} ago"
 
 
 def _latency(seconds: float) -> str:

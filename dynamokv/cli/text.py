@@ -24,6 +24,15 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.3f} ms"
 
 
+def duration(seconds: float) -> str:
+    """A time that may be long, in the unit that keeps it short."""
+    for unit, many in (("s", 60), ("min", 60), ("h", 24)):
+        if seconds < many:
+            return f"{seconds:.1f} {unit}"
+        seconds /= many
+    return f"{seconds:.1f} days"
+
+
 def size(bytes_used: float) -> str:
     """A number of bytes, in the unit that keeps it short."""
     for unit in ("bytes", "KiB", "MiB"):

@@ -126,6 +126,12 @@ class HintsRefused(NamedTuple):
     id: int = 0
 
 
+class HorizonsGone(NamedTuple):
+    """The rows of horizons are gone that were in doubt, up to this number of doubts."""
+
+    doubts: int
+
+
 class Passed(NamedTuple):
     """All that was written before this message of ``peer`` is applied, and what it asked for is
     durable. ``drawn``: how many fences had been drawn when it came."""
@@ -164,6 +170,7 @@ Event: TypeAlias = (
     | PageStored
     | ExchangeStored
     | HintsRefused
+    | HorizonsGone
     | Passed
     | Tick
     | Stop
@@ -190,6 +197,7 @@ After: TypeAlias = (
     | PageStored
     | ExchangeStored
     | HintsRefused
+    | HorizonsGone
     | Passed
     | LastWords
 )

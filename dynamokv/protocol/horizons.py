@@ -23,6 +23,8 @@ Rules:
     - A node that may have lost something below its horizon has none any more (``doubt``), before it
       takes anything in; else it would keep out what it lost, and say that it was deleted. That is
       written down, also for a row that cannot be read: at the next start it may be readable again.
+      Where the disk refuses it, each later write carries it along, until one is applied: so nothing
+      is ever taken in, and kept, while the store still has the horizon.
     - A floor is on the disk before it is promised, so no restart makes writes below it.
 
 Sources: Scylla issues 3560, 23712, 29854 (what came back after its tombstone was collected).
@@ -39,7 +41,7 @@ from dynamokv import limits
 from dynamokv.causality.versions import Context
 from dynamokv.errors import StorageError
 from dynamokv.ports import Clock, Reader, Row
-from dynamokv.protocol.effects import Effect, Write
+from dynamokv.protocol.effects import Effect, HorizonsGone, Write
 from dynamokv.wire import collecting
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
@@ -84,7 +86,9 @@ class Horizons:
         self.heard: set[bytes] = set()
         self.drawn = 0
         self._fences: dict[int, Fence] = {}
-        self._doubtful: list[Row] = []
+        # Whose rows have to go, and which doubt that was; how many there were, and were written.
+        self._doubtful: dict[int, int] = {}
+        self._doubts = self._doubts_written = 0
         self._clock = clock
         self._counters = counters
         self._reader = reader
@@ -100,10 +104,10 @@ class Horizons:
                 forgot = True
         if forgot:
             # Without a horizon a node is brought up to date by the others, as if it had been away.
-            unread = sorted(set(range(partitions)) - self.adopted.keys())
             for partition in list(self.adopted):
                 self.doubt(partition)
-            self._doubtful += [(row_keys.horizon_row(partition), None) for partition in unread]
+            self._doubts += 1
+            self._doubtful |= dict.fromkeys(range(partitions), self._doubts)
 
     def _load_floor(self) -> None:
         row = self._reader.newest(row_keys.FLOOR_ROW)
@@ -202,6 +206,7 @@ class Horizons:
     def adopt(self, partition: int, horizon: int) -> Row:
         """This partition has this horizon from now on; the row that says so, to be synced."""
         self._fences.pop(partition, None)
+        self._doubtful.pop(partition, None)
         self.adopted[partition] = max(horizon, self.adopted.get(partition, 0))
         return self._row(partition)
 
@@ -220,14 +225,24 @@ class Horizons:
         self.collected.pop(partition, None)
         if self.adopted.pop(partition, 0):
             self._counters["horizons_forgotten"] += 1
-            self._doubtful.append((row_keys.horizon_row(partition), None))
+            self._doubts += 1
+            self._doubtful[partition] = self._doubts
 
     def before(self, effects: list[Effect]) -> list[Effect]:
-        """These effects, after the write that takes doubtful horizons away."""
+        """These effects, after the write that takes doubtful horizons away: at once, and before
+        whatever else is written until that is applied."""
         if not self._doubtful:
             return effects
-        rows, self._doubtful = self._doubtful, []
-        return [Write(rows), *effects]
+        if self._doubts == self._doubts_written and not any(type(x) is Write for x in effects):
+            return effects
+        self._doubts_written = self._doubts
+        rows = [(row_keys.horizon_row(partition), None) for partition in sorted(self._doubtful)]
+        return [Write(rows, HorizonsGone(self._doubts)), *effects]
+
+    def on_gone(self, gone: HorizonsGone) -> list[Effect]:
+        """The store does not have the horizons any more that were in doubt then."""
+        self._doubtful = {p: doubt for p, doubt in self._doubtful.items() if doubt > gone.doubts}
+        return []
 
     def _row(self, partition: int) -> Row:
         numbers = self.adopted[partition], self.collected.get(partition, 0)

@@ -70,14 +70,8 @@ Columns: TypeAlias = tuple[list[bytes], list[int], list[int], list[int], list[in
 
 def columns(news: Sequence[News]) -> Columns:
     """The lists that a message carries."""
-    return (
-        [item.id for item in news],
-        [item.boot_ms for item in news],
-        [item.counter for item in news],
-        [item.state for item in news],
-        [item.lag_ms for item in news],
-        [item.by for item in news],
-    )
+    # All at once, since the fields of news stand in the order of the columns.
+    return tuple(map(list, zip(*news, strict=True)))  # type: ignore[return-value]
 
 
 def news_of(message: LivenessMessage) -> list[News]:
@@ -91,10 +85,7 @@ def news_of(message: LivenessMessage) -> list[News]:
         message.accusers,
         strict=True,
     )
-    return [
-        News(NodeId(id), boot, count, state, lag, NodeId(by))
-        for id, boot, count, state, lag, by in rows
-    ]
+    return list(map(News._make, rows))
 
 
 class Retelling:
@@ -124,6 +115,8 @@ class Retelling:
         """Whom to tell of now, at most ``count``: what was told least often first, and of that the
         gravest. Whoever was told of so many ``times`` is left out from then on."""
         told = self._told
+        if not told:
+            return []
         chosen = nsmallest(
             count,
             (id for id in told if id != without),

@@ -82,6 +82,7 @@ class Node:
             e.PageStored: life.newcomer.on_stored,
             e.ExchangeStored: exchanges.on_stored,
             e.HintsRefused: handoff.on_refused,
+            e.HorizonsGone: home.horizons.on_gone,
             e.Passed: collector.on_passed,
             e.Tick: self._on_tick,
             e.Stop: lambda _: stopping.begin(home),
@@ -113,9 +114,7 @@ class Node:
             ],
             m.Identified: lambda peer, message: life.driver.on_identified(home, peer, message),
             m.Scanned: life.newcomer.on_page,
-            rounds.Round: self._serve(
-                lambda _, peer, message: collector.serve_round(peer, message)
-            ),
+            rounds.Round: self._serve(lambda _, *told: collector.serve_round(*told)),
             rounds.Agreed: collector.on_agreed,
             rounds.Horizons: collector.teller.on_horizons,
             m.WrongCluster: self._on_wrong_cluster,

@@ -38,7 +38,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeVar
 
 from dynamokv import limits
 from dynamokv.ring.hashing import POSITIONS, partition_shift, tokens_of
@@ -48,6 +49,9 @@ from dynamokv.ring.topology import Topology
 from dynamokv.types import NodeId
 
 _Bin = TypeVar("_Bin")
+
+PLACED_MAX: Final = 8
+"""Topologies whose placement is kept: the members of a ring in one process need the same one."""
 
 
 class Preference(NamedTuple):
@@ -110,6 +114,7 @@ def preference_list(
     )
 
 
+@lru_cache(maxsize=PLACED_MAX)
 def place(topology: Topology) -> Placement:
     """The owners of every partition, by the rules at the head of this file.
 

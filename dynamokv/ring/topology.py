@@ -285,10 +285,14 @@ def _check_bytes(name: str, value: object, *lengths: int) -> None:
 
 def _check_text(name: str, value: object, at_least: int) -> None:
     # A lone surrogate has no UTF-8 form, so it could never be sent on.
-    if type(value) is not str or any("\ud800" <= char <= "\udfff" for char in value):
+    if type(value) is not str or not (value.isascii() or _is_sendable(value)):
         raise ValueError(f"{name} must be text, not {_shown(value)}")
     if not at_least <= len(value.encode()) <= limits.TEXT_BYTES_MAX:
         raise ValueError(f"{name} must have {at_least} to {limits.TEXT_BYTES_MAX} bytes as UTF-8")
+
+
+def _is_sendable(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _check_integer(name: str, value: object, low: int, high: int) -> None:

@@ -32,7 +32,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from dynamokv.errors import StorageError
-from dynamokv.ports import Account, Change, Row, StorageEngine
+from dynamokv.ports import Account, Change, Quarantines, Row, StorageEngine
 from dynamokv.protocol.effects import After, Write, WriteFailed
 from dynamokv.types import Durability
 
@@ -67,7 +67,8 @@ class CommitQueue:
         self._queue: list[Write] = []
         self._changes: list[Change] = []
         self._lost_track: list[bytes] = []
-        self._to_mend: list[tuple[bytes, bytes]] = []
+        self._quarantine = engine if isinstance(engine, Quarantines) else None
+        self._to_mend: list[Callable[[], None]] = []
         self._at_rest: list[Callable[[], object]] = []
         self._busy = False
         self._closed = False
@@ -108,10 +109,9 @@ class CommitQueue:
 
     def scan_readable(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The same, without the ranges that the engine has quarantined."""
-        quarantined = getattr(self.engine, "quarantined", None)
-        lost = sorted((x.start, x.end) for x in quarantined()) if quarantined else []
+        lost = self._quarantine.quarantined() if self._quarantine is not None else ()
         scans = []
-        for bad, following in lost:
+        for bad, following in sorted(lost):
             if start < bad < end:
                 scans.append(self.engine.scan(start, bad))
             if bad < end:
@@ -158,14 +158,14 @@ class CommitQueue:
 
     def mend(self, start: bytes, end: bytes) -> None:
         """What the engine has quarantined of this range was brought back: read it again."""
-        if hasattr(self.engine, "heal"):
-            self._to_mend.append((start, end))
+        if self._quarantine is not None:
+            self._to_mend.append(partial(self._quarantine.heal, start, end))
             self._mend_next()
 
     def _mend_next(self) -> None:
         if self._to_mend and not self._busy and not self._closed:
             self._busy = True
-            heal = partial(self.engine.heal, *self._to_mend.pop(0))  # type: ignore[attr-defined]
+            heal = self._to_mend.pop(0)
             self._start((partial(_failure, heal), partial(self._committed, [])))
 
     @property

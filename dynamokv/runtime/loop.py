@@ -196,14 +196,14 @@ class Runtime:
         return self._describe(self)
 
     def on_frame(self, source: bytes, frame: bytes) -> None:
-        """A frame arrived."""
-        if not self.closed:
-            self.executor.on_frame(source, frame)
+        """A frame arrived. Also while this process closes, until its sockets do: the core takes
+        nothing in any more, and says so to those who would wait for an answer."""
+        self.executor.on_frame(source, frame)
 
     def on_drained(self) -> None:
         """A socket has no more frames for now."""
         self.arrival.look()
-        if self.executor.pending and not self.closed:
+        if self.executor.pending:
             self.flush()
 
     def on_link(self, peer: bytes, up: bool) -> None:

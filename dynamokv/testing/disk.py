@@ -176,6 +176,12 @@ class SimulatedDisk:
 
     # For the test: none of these is a call.
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a call may fail, or somebody wants to know of it."""
+        fails = self.faults or self.crashed or self.crash_at is not None
+        return bool(fails or self.tracing or self.on_call is not ignore)
+
     def survivor(self, loss: Loss) -> SimulatedDisk:
         """The disk that the next process finds, if this one is lost now. It has this one's size,
         and none of its faults."""
@@ -233,8 +239,6 @@ class SimulatedDisk:
             if call.operation is not Operation.APPEND or not self.crash_share:
                 raise Crash(call)
             return Fault(operations={Operation.APPEND}, done=self.crash_share)
-        if not self.faults:
-            return None
         # All are asked: each counts the calls that it is about.
         strikes = [fault for fault in self.faults if fault.strikes(call)]
         return strikes[0] if strikes else None
@@ -272,14 +276,13 @@ class _Doing:
         return fault
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        disk = self._disk
         try:
-            if disk.crashed:
+            if self._disk.crashed:
                 raise Crash(self._call)
             if self._fault is not None and kind is None:
                 raise os_error(self._fault.error, self._call.path)
         finally:
-            disk._turn.release()
+            self._disk._turn.release()
 
 
 class _File:
@@ -318,6 +321,9 @@ class SimulatedReadFile(_File):
     def read_at(self, offset: int, size_bytes: int) -> bytes:
         """These bytes, or fewer where the file ends."""
         self._check()
+        if not self._disk.is_watched:  # two of three calls are these
+            self._disk.calls += 1
+            return bytes(self.inode.visible[offset : offset + size_bytes])
         with _Doing(self._disk, Operation.READ_AT, self.path, size_bytes, offset):
             return bytes(self.inode.visible[offset : offset + size_bytes])
 

@@ -67,10 +67,10 @@ def _distinct(value: list[bytes]) -> bool:
     return len(value) <= 1 or len(set(value)) == len(value)
 
 
-def _numbers(value: list[Any]) -> bool:
+def _numbers(value: list[Any], limit: int = U64_MAX) -> bool:
     if not value:
         return True
-    return _ONLY_INTEGERS.issuperset(map(type, value)) and 0 <= min(value) <= max(value) <= U64_MAX
+    return _ONLY_INTEGERS.issuperset(map(type, value)) and 0 <= min(value) <= max(value) <= limit
 
 
 def _texts(value: list[Any]) -> bool:
@@ -82,7 +82,7 @@ def _node_ids(value: list[Any]) -> bool:
 
 
 def _numbers_to(limit: int) -> Callable[[list[Any]], bool]:
-    return lambda value: _numbers(value) and max(value, default=0) <= limit
+    return lambda value: _numbers(value, limit)
 
 
 def _subjects(value: list[Any]) -> bool:
@@ -167,12 +167,13 @@ _TAGS: tuple[tuple[int, type[Any], tuple[Kind, ...]], ...] = (
     ),
     (33, trees.Compared, (NUMBER, CURSOR, ROWS, NUMBERS)),
     (34, m.Hint, (NUMBER, NUMBER, DURATION, NODE_ID, ROWS, BLOBS)),
-    (38, m.Stamp, (NUMBER, NUMBER)),
-    (40, m.Identify, (NUMBER,)),
-    (41, m.Identified, (NUMBER, NODE_ID, NUMBER)),
     (35, rounds.Round, (NUMBER, NUMBER, NUMBER, NUMBER, NUMBERS, BLOBS)),
     (36, rounds.Agreed, (NUMBER, NUMBERS)),
     (37, rounds.Horizons, (NUMBER, NUMBER, NUMBERS, NUMBERS, NUMBERS, BLOBS)),
+    (38, m.Stamp, (NUMBER, NUMBER)),
+    # 39 is reserved.
+    (40, m.Identify, (NUMBER,)),
+    (41, m.Identified, (NUMBER, NODE_ID, NUMBER)),
 )
 
 TAG_OF: dict[type[Any], int] = {cls: tag for tag, cls, _ in _TAGS}
@@ -253,7 +254,8 @@ def check_message(fields: Any) -> Message:
             raise ValueError(
                 f"{cls.__name__}.{cls._fields[other - 1]} has another length than its keys"
             )
-    message: Message = cls._make(fields[1:])
+    # As ``_make``, whose look at the length was taken above.
+    message: Message = tuple.__new__(cls, fields[1:])
     if type(message) is m.PutRequest and message.delete and any(message.values):
         raise ValueError("PutRequest.values is outside of its schema: a tombstone has none")
     return message

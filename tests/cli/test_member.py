@@ -91,12 +91,14 @@ def test_status_shows_every_member_and_its_metrics(capsys: pytest.CaptureFixture
 
     assert "3 members, 3 copies of each key, 512 partitions" in everyone
     assert "(serving, healthy)" in everyone
-    rows = everyone.splitlines()[4:]
+    rows = everyone.splitlines()[4:7]
     assert len({row.split()[0] for row in rows}) == len(rows) == 3
     for row in rows:
         assert " up " in row
         assert row.count(" ms") == 3
         assert " 100% " in row
+    assert everyone.splitlines()[8].startswith("member    hints for others  in bytes  trees")
+    assert len(everyone.splitlines()[9:]) == 3
     assert two.count(" up ") == 2
     assert [line for line in two.splitlines() if " down " in line and line.count(" -") == 5]
     assert len(document["status"]["members"]) == 3

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from dynamokv.cli.text import NotAsStated, Story, milliseconds, size, table
+from dynamokv.cli.text import NotAsStated, Story, duration, milliseconds, size, table
 
 
 class Terminal(io.StringIO):
@@ -26,6 +26,9 @@ def test_numbers() -> None:
     assert milliseconds(0.0012346) == "1.235 ms"
     assert [size(n) for n in (0, 1023, 1024, 1536, 3 << 20, 5 << 30, 7 << 40)] == [
         "0 bytes", "1023 bytes", "1.0 KiB", "1.5 KiB", "3.0 MiB", "5.0 GiB", "7168.0 GiB",
+    ]  # fmt: skip
+    assert [duration(n) for n in (0.04, 59.9, 60, 5400, 86_400, 864_000)] == [
+        "0.0 s", "59.9 s", "1.0 min", "1.5 h", "1.0 days", "10.0 days",
     ]  # fmt: skip
 
 

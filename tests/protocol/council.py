@@ -130,6 +130,8 @@ class Seat:
         for after in self.store.finish():
             if type(after) is e.Passed:
                 self.do(self.collector.on_passed(after))
+            elif type(after) is e.HorizonsGone:
+                self.do(self.home.horizons.on_gone(after))
             else:
                 assert type(after) is e.Send
                 self.do([after])

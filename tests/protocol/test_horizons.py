@@ -308,3 +308,19 @@ def test_a_row_that_was_collected_during_a_transfer_is_left_out() -> None:
     member.node.giver.listed[member.peers[0]] = (row_keys.partition_of(member.row), keys)
     page = only(m.Scanned, member.receive(member.peers[0], scan._replace(start=member.row[:3])))
     assert (page.keys, page.records, page.next) == ([member.row], [NEW], b"")
+
+
+def test_a_doubt_is_written_at_once_and_then_with_whatever_else_is() -> None:
+    """Until it is on the disk (``tests/issues/test_horizon_that_a_full_disk_kept.py``)."""
+    member = Member()
+    gone = (row_keys.horizon_row(member.partition), None)
+
+    def written(effects: list[e.Effect]) -> list[tuple[bytes, bytes | None]]:
+        return [row for write in of(e.Write, effects) for row in write.rows]
+
+    member.home.horizons.doubt(member.partition)
+    assert gone in written(member.step(e.Tick()))
+    assert gone not in written(member.step(e.Tick()))
+    assert gone in written(member.put())
+    member.durable()
+    assert gone not in written(member.put())

@@ -8,7 +8,8 @@ To hold your own engine to it, derive a test class and say how a store is opened
             return MyEngine
 
 ``EngineConformance`` is for engines without a disk: there each opening may be a new store. For an
-engine whose ``stats`` count the rows, say so: ``counts_rows = True``.
+engine whose ``stats`` count the rows, say so: ``counts_rows = True``. One that sets damaged ranges
+aside has ``quarantine_conformance`` to pass, too.
 """
 
 from __future__ import annotations

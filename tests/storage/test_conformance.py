@@ -7,12 +7,19 @@ from typing import Final
 
 import pytest
 
-from dynamokv.errors import StorageError
+from dynamokv.errors import CorruptionError, StorageError
+from dynamokv.ports import StorageEngine
 from dynamokv.storage.lsm import engine as lsm_engine
 from dynamokv.storage.lsm.engine import LSMEngine
-from dynamokv.storage.lsm.options import Compaction, LSMOptions
+from dynamokv.storage.lsm.framing import HEADER_BYTES
+from dynamokv.storage.lsm.names import Kind, file_name
+from dynamokv.storage.lsm.options import Compaction, Compression, LSMOptions
 from dynamokv.storage.memory import MemoryEngine
+from dynamokv.testing.disk import SimulatedDisk
 from tests.storage.conformance import DurableConformance, EngineConformance, OpenEngine
+from tests.storage.lsm.stores import open_store
+from tests.storage.lsm.workload import STORE
+from tests.storage.quarantine_conformance import QuarantineConformance
 
 TINY: Final = LSMOptions(
     block_bytes=256,
@@ -24,6 +31,24 @@ TINY: Final = LSMOptions(
     level_ratio=4,
 )
 """So small that most tests flush and merge."""
+
+
+class TestLSMQuarantine(QuarantineConformance):
+    @pytest.fixture
+    def damaged(self) -> StorageEngine:
+        options = LSMOptions(block_bytes=200, compression=Compression.NONE)
+        disk = SimulatedDisk()
+        for value in (self.FIRST, self.LATER):
+            engine = open_store(disk, options)
+            engine.apply([(key, value) for key in self.KEYS], sync=True)
+            engine.close()
+        engine = open_store(disk, options)
+        newest = engine.store.view.tree.levels[0][0].number
+        disk.flip(STORE / file_name(Kind.TABLE, newest), 8 * (HEADER_BYTES + 30))
+        with pytest.raises(CorruptionError):
+            engine.get(self.KEYS[0])
+        engine.pressure.work_off()
+        return engine
 
 
 class TestMemory(EngineConformance):

@@ -79,12 +79,12 @@ TAGS = [
     (32, "CompareKeys", "id epoch partition leaves salt start end hashes digests"),
     (33, "Compared", "id end keys missing"),
     (34, "Hint", "id epoch budget_ms target keys records"),
-    (38, "Stamp", "life sent_ms"),
-    (40, "Identify", "id"),
-    (41, "Identified", "id node_id epoch"),
     (35, "Round", "id epoch step time partitions roots"),
     (36, "Agreed", "id partitions"),
     (37, "Horizons", "epoch floor partitions horizons collected trees"),
+    (38, "Stamp", "life sent_ms"),
+    (40, "Identify", "id"),
+    (41, "Identified", "id node_id epoch"),
 ]
 
 

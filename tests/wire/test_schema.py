@@ -41,7 +41,7 @@ def test_round_trip(message: Message) -> None:
 
 
 def test_every_message_is_tried() -> None:
-    assert [type(message) for message in MESSAGES] == list(TAG_OF)
+    assert sorted(TAG_OF[type(message)] for message in MESSAGES) == list(TAG_OF.values())
     assert len(BY_NAME) == len(TAG_OF)
 
 
@@ -302,3 +302,10 @@ def test_lists_that_belong_together(name: str, values: dict[str, Any], good: boo
         deliver(changed(name, **values))
     else:
         refuse(changed(name, **values))
+
+
+def test_tags_stand_in_order() -> None:
+    """So that the next free one is found at the end."""
+    tags = list(TAG_OF.values())
+    assert tags == sorted(tags)
+    assert set(range(1, tags[-1] + 1)) - set(tags) == {39}

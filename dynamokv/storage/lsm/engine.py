@@ -44,7 +44,7 @@ from dynamokv.storage.lsm.statistics import statistics
 from dynamokv.storage.lsm.store import Store
 from dynamokv.storage.lsm.supervisor import Worker
 from dynamokv.storage.lsm.table import MISSING, TableDamaged
-from dynamokv.storage.lsm.tree import Lost
+from dynamokv.storage.lsm.tree import Range
 from dynamokv.storage.lsm.view import View
 from dynamokv.storage.lsm.work import random_salt, run
 
@@ -67,7 +67,8 @@ class Lock(Protocol):
 
 
 class LSMEngine:
-    """``ports.StorageEngine`` over files in a directory, where other files may lie beside them.
+    """``ports.StorageEngine``, and ``ports.Quarantines``, over files in a directory, where other
+    files may lie beside them.
 
     Args:
         directory: created when absent.
@@ -186,7 +187,7 @@ class LSMEngine:
 
     def _get_from_tables(self, view: View, key: bytes) -> bytes | None:
         if self._closed:
-            raise self._was_closed()
+            raise _was_closed(self.directory)
         if view.lost:
             view.check_lost(key, key + b"\0")
         blocks = self.store.blocks
@@ -215,7 +216,7 @@ class LSMEngine:
         """
         view = self.store.view
         if self._closed:
-            raise self._was_closed()
+            raise _was_closed(self.directory)
         view.check_lost(start, end)
         return scan_view(view, start, end, self.options.block_bytes, self._damaged)
 
@@ -228,9 +229,9 @@ class LSMEngine:
         value = view.find(key, key_hash(key))
         return None if value is MISSING else value
 
-    def quarantined(self) -> tuple[Lost, ...]:
+    def quarantined(self) -> list[Range]:
         """Ranges that reads refuse, because their rows were in a damaged piece of a file."""
-        return self.store.view.lost
+        return [(lost.start, lost.end) for lost in self.store.view.lost]
 
     def stats(self) -> Mapping[str, Stat]:
         """Counts since opening, and sizes in bytes. ``rows`` is an estimate: a key counts once for
@@ -283,18 +284,31 @@ class LSMEngine:
         if start >= end:
             return
         view = self.store.view
-        keys = [key for key, value in view.memory_rows(start, end) if value is not None]
-        for at in range(0, len(keys), DROP_BATCH_ROWS):
-            batch: list[Row] = [(key, None) for key in keys[at : at + DROP_BATCH_ROWS]]
-            self.apply(batch, sync=False)
-        self.log.sync()
+        self._delete([key for key, value in view.memory_rows(start, end) if value is not None])
         self.store.drop(start, end)
         self.pressure.work_off()
 
     def heal(self, start: bytes, end: bytes) -> None:
-        """The rows of these quarantined ranges are back, or given up: read them again. Raises as
-        ``apply`` does."""
+        """The rows of these quarantined ranges are back, or given up: read them again, without what
+        nobody brought back. Raises as ``apply`` does, and ``CorruptionError`` where more turns out
+        to be damaged; whoever wanted it calls it again."""
+        self.log.check()
+        view = self.store.view
+        for lost in view.lost:
+            if lost.start < end and start < lost.end and not lost.mixed:
+                # Nothing in there was written since: it is older than what was damaged.
+                a, b = max(start, lost.start), min(end, lost.end)
+                written = {key for key, _ in view.memory_rows(a, b)}
+                rows = scan_view(view, a, b, self.options.block_bytes, self._damaged)
+                self._delete([key for key, _ in rows if key not in written])
         self.store.heal(start, end)
+
+    def _delete(self, keys: Sequence[bytes]) -> None:
+        """Delete these rows; on return that is on the disk."""
+        for at in range(0, len(keys), DROP_BATCH_ROWS):
+            batch: list[Row] = [(key, None) for key in keys[at : at + DROP_BATCH_ROWS]]
+            self.apply(batch, sync=False)
+        self.log.sync()
 
     def checkpoint(self, directory: Path) -> None:
         """Write the store as of now to a new directory: tables by hard links, logs by copy.
@@ -318,9 +332,6 @@ class LSMEngine:
         finally:
             self._let_go()
 
-    def _was_closed(self) -> StorageError:
-        return StorageError(f"{self.directory}: this store was closed")
-
     def _let_go(self) -> None:
         if self._closed:
             return
@@ -337,3 +348,7 @@ class LSMEngine:
             self.store.close()
             if self._lock is not None:
                 self._lock.release()
+
+
+def _was_closed(directory: Path) -> StorageError:
+    return StorageError(f"{directory}: this store was closed")

@@ -37,8 +37,10 @@ class Journal:
         self._first_sequence = 1
         self.writer = RecordWriter(directory, RecordType.BATCH)
 
-    def begin(self, number: int) -> None:
+    def begin(self, number: int, proven: int | None = None) -> None:
         """Go on in a new log of this number. The caller has synced the present one, if there is.
+        Where it cannot know that all records before this log are on the disk, its header says that
+        those below ``proven`` are.
 
         Raises:
             OSError: there is no new log; the present one goes on.
@@ -46,7 +48,8 @@ class Journal:
         """
         writer = self.writer
         salt = self._salt()
-        header = encode_header(FileKind.WAL, salt, writer.sequence)
+        sequence = writer.sequence if proven is None else proven
+        header = encode_header(FileKind.WAL, salt, sequence)
         path = self._directory / file_name(Kind.WAL, number)
         file = create_file(self._files, path, [header])
         try:

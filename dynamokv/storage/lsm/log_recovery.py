@@ -9,7 +9,8 @@ The rules, which ``docs/formats/wal.md`` explains:
   them, and that is what proves that nothing is missing in between.
 - At the end of a log, bytes that are no record are the write that a crash interrupted: a torn tail,
   to be left behind. Not where the next log begins with a later record than the one that they would
-  be: then that one is missing. (An opening that was interrupted itself leaves a next log.)
+  be: then that one is missing. (An opening that was interrupted itself leaves a next log, whose
+  header says only what was in tables: what it read of the logs may never have been on the disk.)
 - Everything else is damage. Every valid row around it counts, and the file is kept for inspection.
 """
 

@@ -38,7 +38,7 @@ def encode_edit(edit: Edit) -> bytes:
         if value is not None:
             fields[number] = value
     if edit.lost:
-        fields[_LOST] = [[x.file, x.start, x.end, x.reason] for x in edit.lost]
+        fields[_LOST] = [_lost_fields(x) for x in edit.lost]
     if edit.healed:
         fields[_HEALED] = [list(r) for r in edit.healed]
     return cbor2.dumps(fields, canonical=True)
@@ -110,9 +110,14 @@ def _added(value: Any) -> tuple[int, TableMeta]:
     return _int(level), table
 
 
+def _lost_fields(lost: Lost) -> list[Any]:
+    fields: list[Any] = [lost.file, lost.start, lost.end, lost.reason]
+    return [*fields, True] if lost.mixed else fields
+
+
 def _lost(value: Any) -> Lost:
-    file, start, end, reason = value
-    return Lost(_text(file), _bytes(start), _bytes(end), _text(reason))
+    file, start, end, reason, *more = value
+    return Lost(_text(file), _bytes(start), _bytes(end), _text(reason), mixed=bool(more))
 
 
 def _range(value: Any) -> Range:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import FileSystem
@@ -29,6 +30,8 @@ from dynamokv.storage.lsm.framing import (
 from dynamokv.storage.lsm.manifest_codec import UnknownFields, decode_edit
 from dynamokv.storage.lsm.names import CURRENT, Kind, file_name, parse_name
 from dynamokv.storage.lsm.tree import Tree
+
+NO_CURRENT: Final = Fault(CURRENT, 0, "it is missing")
 
 
 @dataclass(slots=True)
@@ -81,7 +84,7 @@ def recover_manifest(files: FileSystem, directory: Path, names: list[str]) -> Fo
     elif not numbers:
         return FoundManifest(faults=faults)
     else:
-        faults.append(Fault(CURRENT, 0, "it is missing"))
+        faults.append(NO_CURRENT)
     for number in numbers:
         found = _read_manifest(files, directory, number)
         if found is not None:

@@ -26,7 +26,7 @@ from dynamokv.storage.lsm.faults import Fault
 from dynamokv.storage.lsm.jobs import Built, Failed, Flush, Outcome, Salvage, Task, format_for
 from dynamokv.storage.lsm.journal import Journal
 from dynamokv.storage.lsm.log_recovery import FoundLogs, recover_logs
-from dynamokv.storage.lsm.manifest_recovery import FoundManifest, recover_manifest
+from dynamokv.storage.lsm.manifest_recovery import NO_CURRENT, FoundManifest, recover_manifest
 from dynamokv.storage.lsm.memtable import Memtable
 from dynamokv.storage.lsm.names import (
     CURRENT,
@@ -38,6 +38,7 @@ from dynamokv.storage.lsm.names import (
     parse_name,
 )
 from dynamokv.storage.lsm.orphans import Orphan, adopt, describe
+from dynamokv.storage.lsm.quarantine import without_known
 from dynamokv.storage.lsm.record_writer import FULL
 from dynamokv.storage.lsm.store import Store, level_of
 from dynamokv.storage.lsm.table import Table, TableDamaged
@@ -97,6 +98,9 @@ class Opening:
         elif logs.rows and not manifest.number:
             # A store has its manifest before its first row; a checkpoint gets it last.
             faults.append(Fault(CURRENT, 0, "there are rows in the logs, and no manifest"))
+        if faults == [NO_CURRENT] and not (there or tree.tables() or logs.rows):
+            # The manifest is older than the first row: a first opening that came to no end.
+            faults.clear()
         self._folder.next_number = max(tree.next_number, 1 + max(self._all_numbers(), default=0))
         missing = [meta for meta in tree.tables() if meta.number not in there]
         if faults or missing:
@@ -111,12 +115,13 @@ class Opening:
             raise self._nothing_read(faults)
         self._report(faults, missing, damaged, logs)
         # What is lost comes first: the rows of the logs are newer, and heal what they are about.
-        for meta in missing:
-            name = file_name(Kind.TABLE, meta.number)
-            lost = Lost(name, meta.first_key, meta.last_key + b"\0", "it is missing")
-            tree = tree.apply(Edit(removed=(meta.number,), lost=(lost,)))
         for error in damaged:
             tree = self._salvage(tree, tables, error)
+        for meta in missing:
+            name = file_name(Kind.TABLE, meta.number)
+            lost = [Lost(name, meta.first_key, meta.last_key + b"\0", "it is missing")]
+            unknown = without_known(lost, tree, meta.number, tables)
+            tree = tree.apply(Edit(removed=(meta.number,), lost=tuple(unknown)))
         # A file that an earlier opening missed, and that was put back, is evidence as well.
         kept = {lost.file for lost in tree.lost} & set(self._names)
         try:
@@ -256,7 +261,7 @@ class Opening:
         # newer than any table.
         sequences = [meta.last_sequence + 1 for meta in tree.tables()]
         self._log.sequence = max([logs.sequence, *sequences])
-        self._begin_log()
+        self._begin_log(tree.sequence)
         tree = tree.apply(Edit(log_number=self._log.number, sequence=self._log.sequence))
         number = self._folder.take_number()
         tree = replace(tree, next_number=self._folder.next_number)
@@ -276,9 +281,11 @@ class Opening:
         )
         self._store.begin(tree, tables, active)
 
-    def _begin_log(self) -> None:
+    def _begin_log(self, proven: int) -> None:
+        """What was read of the logs is not proven: after a failed sync it may be in the kernel's
+        memory only, and a power cut before there is a new manifest would make it look damaged."""
         number = self._folder.take_number()
-        self._with_reserve(lambda: self._journal.begin(number))
+        self._with_reserve(lambda: self._journal.begin(number, proven))
 
     def _with_reserve(self, write: Callable[[], None]) -> None:
         """Write a small file, also on a full disk."""
@@ -297,7 +304,8 @@ class Opening:
         task = self._task(Salvage(meta))
         outcome = run(task, self._files, self._directory, self._salt)
         if isinstance(outcome, Built):
-            tree = tree.apply(Edit(removed=(error.number,), lost=outcome.lost))
+            unknown = without_known(outcome.lost, tree, error.number, tables)
+            tree = tree.apply(Edit(removed=(error.number,), lost=tuple(unknown)))
         return self._add(tree, tables, level, outcome, task.tag)
 
     def _task(self, job: Flush | Salvage) -> Task:

@@ -33,6 +33,7 @@ from dynamokv.storage.lsm.manifest import Manifest
 from dynamokv.storage.lsm.memtable import Memtable
 from dynamokv.storage.lsm.names import Kind, file_name
 from dynamokv.storage.lsm.options import LSMOptions
+from dynamokv.storage.lsm.quarantine import without_known
 from dynamokv.storage.lsm.record_writer import storage_error
 from dynamokv.storage.lsm.table import Table
 from dynamokv.storage.lsm.tree import Edit, Lost, Range, TableMeta, Tree, heal_written, without
@@ -151,6 +152,7 @@ class Store:
                 return
             added = self.folder.adopt(tag, built)
             late = tuple(self._merging_drops)
+            lost = without_known(lost, self.view.tree, table.number, self.view.tables)
             edit = Edit(
                 removed=(table.number,),
                 added=tuple(

@@ -139,14 +139,14 @@ class Table:
             low, high = self._file.block_keys(index, block)
             if end is not None and low >= end:
                 return
-            if any(a <= low and high <= b for a, b in dropped):
+            if dropped and any(a <= low and high <= b for a, b in dropped):
                 continue
             rows = decode_block(self._file.read_block(index, block))
             if low < start:
                 del rows[: bisect_left(rows, start, key=_key_of)]
             if end is not None and high > end:
                 del rows[bisect_left(rows, end, key=_key_of) :]
-            if any(a < high and low < b for a, b in dropped):
+            if dropped and any(a < high and low < b for a, b in dropped):
                 rows = [row for row in rows if not _is_dropped(row[0], dropped)]
             if rows:
                 yield rows

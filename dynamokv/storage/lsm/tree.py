@@ -27,7 +27,7 @@ LEVELS: Final = 7
 """Level 0 and six below: at a ratio of 10, more than any disk holds."""
 
 LOST_MAX: Final = 1000
-"""Ranges that are kept apart. With more, a written key stays with the range around it until that is
+"""Ranges that are kept apart. With more, a known key stays with the range around it until that is
 healed."""
 
 
@@ -69,6 +69,8 @@ class Lost:
     start: bytes
     end: bytes
     reason: str
+    mixed: bool = False
+    """Some of these keys are known after all, too many to be kept apart (``LOST_MAX``)."""
 
 
 Levels: TypeAlias = tuple[tuple[TableMeta, ...], ...]
@@ -149,19 +151,31 @@ class Tree:
 
 def heal_written(tree: Tree, memtable: OrderedRows) -> Edit:
     """What a memtable that becomes a table mends: a key that was written since is lost no longer,
-    whatever older tables have of it. The ranges around it remain. Where those would be too many,
-    the first keys are mended: records stand before the rows of the node itself."""
+    whatever older tables have of it. The ranges around it remain."""
     healed: list[Range] = []
     lost: list[Lost] = []
-    for whole in tree.lost:
-        room = max(0, LOST_MAX - len(tree.lost) - len(lost))
-        keys = [key for key, _ in memtable.between(whole.start, whole.end)][:room]
+    for whole in sorted(tree.lost, key=lambda lost: lost.start):
+        keys = [key for key, _ in memtable.between(whole.start, whole.end)]
         if keys:
             healed.append((whole.start, whole.end))
-            starts = [whole.start, *(key + b"\0" for key in keys)]
-            pieces = zip(starts, [*keys, whole.end], strict=True)
-            lost += [replace(whole, start=a, end=b) for a, b in pieces if a < b]
+            lost += around(whole, keys, LOST_MAX - len(tree.lost) - len(lost))
     return Edit(healed=tuple(healed), lost=tuple(lost))
+
+
+def around(whole: Lost, known: Sequence[bytes], room: int) -> list[Lost]:
+    """What is left of a lost range beside these keys of it, in order. Where it would be more than
+    there is room for, the first keys come out of it: records stand before the rows of the node
+    itself. The last piece then holds known keys, too."""
+    keys = known[: max(0, room)]
+    starts = [whole.start, *(key + b"\0" for key in keys)]
+    pieces = [
+        replace(whole, start=a, end=b)
+        for a, b in zip(starts, [*keys, whole.end], strict=True)
+        if a < b
+    ]
+    if len(keys) < len(known):
+        pieces[-1] = replace(pieces[-1], mixed=True)
+    return pieces
 
 
 def without(lost: Iterable[Lost], ranges: Iterable[Range]) -> list[Lost]:
@@ -178,6 +192,12 @@ def without(lost: Iterable[Lost], ranges: Iterable[Range]) -> list[Lost]:
             if a < b
         ]
     return pieces
+
+
+def newer_than(tree: Tree, number: int) -> list[TableMeta]:
+    """The tables in which a key is looked for before it is in this one."""
+    tables = tree.tables()
+    return tables[: [table.number for table in tables].index(number)]
 
 
 def overlapping(tables: Iterable[TableMeta], first: bytes, last: bytes) -> tuple[TableMeta, ...]:

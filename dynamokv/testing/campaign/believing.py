@@ -24,6 +24,8 @@ from dynamokv.testing.simulation.process import Process
 from dynamokv.types import NodeId
 from dynamokv.wire.probes import PROBES, State
 
+_PROBES = frozenset(PROBES)
+
 VERDICTS = ("peers_slow", "peers_down")
 """Counters of verdicts against somebody."""
 
@@ -43,7 +45,7 @@ class Believing:
         """One step."""
         if event is None and isinstance(process.core, Node):
             self._begins(process, process.core.reach.liveness.beliefs.own)
-        if not isinstance(event, e.Received) or not isinstance(event.message, PROBES):
+        if type(event) is not e.Received or type(event.message) not in _PROBES:
             return
         core = process.core
         assert isinstance(core, Node), "clients take no part"

@@ -14,7 +14,6 @@ from dynamokv.testing.simulation.schedule import MILLISECOND
 if TYPE_CHECKING:
     from dynamokv.testing.campaign.world import World
     from dynamokv.testing.disk import SimulatedDisk
-    from dynamokv.testing.simulation.machine import Machine
     from dynamokv.testing.simulation.memory import MemoryDisk
 
     Disk = SimulatedDisk | MemoryDisk

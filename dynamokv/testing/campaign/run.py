@@ -11,6 +11,7 @@ and no core remembers any request, nor chatters on.
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -50,7 +51,7 @@ READY_SECONDS = 60.0
 WORK_OFF_SECONDS = 30.0
 """A stalled disk needs some of them for the job that it has."""
 
-REPAIR_SECONDS = 5.0
+REPAIR_SECONDS = 2.0
 FORGET_SECONDS = 30.0
 
 HEAL_SECONDS = 60.0
@@ -66,6 +67,7 @@ class Outcome:
         struck: how often each family did harm.
         happened: events, rare states, requests.
         simulated_seconds: of virtual time, all phases.
+        chaos_real_seconds: what the chaos took, by the clock of whoever plays.
     """
 
     plan: Plan
@@ -76,6 +78,7 @@ class Outcome:
     writes: int = 0
     reads: int = 0
     simulated_seconds: float = 0.0
+    chaos_real_seconds: float = 0.0
 
 
 def play(plan: Plan, watcher: Watcher | None = None) -> Outcome:
@@ -103,6 +106,7 @@ class _Run:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.chaos_real_seconds = 0.0
         self.history = history = world.history
         plan = world.plan
         repeats = any(kind.repeats for kind in plan.kinds)
@@ -138,8 +142,10 @@ class _Run:
             reader.notes.clear()
 
     def play(self) -> None:
+        began = time.perf_counter()
         try:
             self._chaos()
+            self.chaos_real_seconds = time.perf_counter() - began
             self._trees_are_right()
             if not self.history.findings:
                 self._peace()
@@ -161,6 +167,7 @@ class _Run:
             writes=history.writes,
             reads=history.reads,
             simulated_seconds=world.now_ns / 1e9,
+            chaos_real_seconds=self.chaos_real_seconds,
         )
 
     def _report(self, rule: Rule, text: str, key: bytes = b"") -> None:

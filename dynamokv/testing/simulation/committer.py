@@ -40,7 +40,7 @@ class SimulatedCommitter(CommitQueue):
 
     def commit(self) -> None:
         """Send on its way what has been taken in, unless it is held."""
-        if not self.held:
+        if self._queue and not self.held:
             super().commit()
 
     def let_go(self) -> None:

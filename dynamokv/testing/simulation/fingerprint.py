@@ -29,6 +29,7 @@ _KINDS = {
             e.LastWords,
             e.HintsRefused,
             e.Passed,
+            e.HorizonsGone,
         ]
     )
 }

@@ -97,8 +97,8 @@ def test_a_missing_table_is_a_lost_range() -> None:
         engine = opened(disk)
         assert engine.forgot
         assert engine.quarantined()
-        for lost in engine.quarantined():
-            assert meta.first_key <= lost.start < lost.end <= meta.last_key + b"\0"
+        for start, end in engine.quarantined():
+            assert meta.first_key <= start < end <= meta.last_key + b"\0"
         rows, refused = read_some(engine, story().ever)
         assert all(meta.first_key <= key <= meta.last_key for key in refused)
         assert {**rows, **{k: story().rows[k] for k in refused & set(story().rows)}} == story().rows
@@ -127,7 +127,7 @@ def test_a_table_with_a_damaged_end_loses_no_row() -> None:
             damaged = listing(disk)[name]
             engine = opened(disk)
             assert engine.forgot
-            assert engine.quarantined() == ()
+            assert engine.quarantined() == []
             assert rows_of(engine) == story().rows
             engine.close()
             assert listing(disk)[name + ".damaged"] == damaged

@@ -125,7 +125,7 @@ def test_what_nobody_read_is_found_by_scrubbing() -> None:
     store = Store(replace(OPTIONS, scrub_seconds=1000.0))
     store.damage_a_block()
     store.engine.pressure.work_off()
-    assert store.engine.quarantined() == ()
+    assert store.engine.quarantined() == []
     store.now = 2000.0
     store.engine.pressure.work_off()
     assert len(store.engine.quarantined()) == 1
@@ -143,7 +143,7 @@ def test_without_scrubbing_nothing_is_read() -> None:
     store.now = 1e9
     store.engine.pressure.work_off()
     assert store.engine.stats()["scrubs"] == 0
-    assert store.engine.quarantined() == ()
+    assert store.engine.quarantined() == []
 
 
 def test_a_merge_that_meets_damage_steps_around_it() -> None:
@@ -193,14 +193,14 @@ def test_healing_ends_it() -> None:
     store.damage_a_block()
     refused = store.refused()
     store.engine.pressure.work_off()
-    [lost] = store.engine.quarantined()
-    store.engine.heal(lost.start, refused[1])
+    [(start, end)] = store.engine.quarantined()
+    store.engine.heal(start, refused[1])
     assert store.engine.get(refused[0]) is None, "a part of the range was given up"
     with pytest.raises(CorruptionError):
         store.engine.get(refused[1])
     store.engine.apply([(key, b"back") for key in refused], sync=True)
-    store.engine.heal(lost.start, lost.end)
-    assert store.engine.quarantined() == ()
+    store.engine.heal(start, end)
+    assert store.engine.quarantined() == []
     store.reopen()
     assert not store.engine.forgot
     assert [store.engine.get(key) for key in refused] == [b"back"] * len(refused)
@@ -213,7 +213,7 @@ def test_dropping_a_range_ends_it_too() -> None:
     store.engine.pressure.work_off() or store.refused()
     store.engine.pressure.work_off()
     store.engine.drop(b"", END)
-    assert store.engine.quarantined() == ()
+    assert store.engine.quarantined() == []
     assert list(store.engine.scan(b"", END)) == []
 
 

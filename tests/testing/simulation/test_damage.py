@@ -45,7 +45,7 @@ def ring_with_rot(*, restart: bool) -> tuple[Cluster, Process]:
 
 def is_whole(cluster: Cluster, member: Process) -> bool:
     # Behind the last partition are only rows of the node itself, which nobody else has.
-    lost = [lost for lost in engine_of(member).quarantined() if lost.start < END_OF_RING]
+    lost = [start for start, _ in engine_of(member).quarantined() if start < END_OF_RING]
     known = not lost and len(member.home.forest.plots) == 8
     return known and not any(differing_owners(list(cluster.running.values())))
 

@@ -34,7 +34,7 @@ from dynamokv.wire import messages as m
 ANSWERS_NS: Final = 1 * SECOND
 """A member whose connection stands for so long is known to be there."""
 
-TELLING: Final = (m.Announce, m.TopologyReply, m.Refresh)
+TELLING: Final = frozenset({m.Announce, m.TopologyReply, m.Refresh})
 
 
 class MembersAgree(Checker):
@@ -68,10 +68,10 @@ class MembersAgree(Checker):
             self._seen[process] = topology
             self._note_place(process.home.node_id, topology, process.home.owners)
         for effect in effects:
-            if isinstance(effect, (e.Send, e.Reply)):
+            if type(effect) is e.Send or type(effect) is e.Reply:
                 message = effect.message
-                if isinstance(message, TELLING):
-                    self._told(process, message.topology)
+                if type(message) in TELLING:
+                    self._told(process, message.topology)  # type: ignore[union-attr]
                 elif type(message) is m.Filled:
                     self._says_whole(process)
             elif type(effect) is e.Write and type(effect.then) is e.TopologyStored:
