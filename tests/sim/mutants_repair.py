@@ -7,7 +7,7 @@ from typing import Final
 from dynamokv.merkle import compare
 from dynamokv.protocol.exchange import Talk
 from dynamokv.protocol.exchanges import Exchanges
-from dynamokv.protocol.forest import Forest
+from dynamokv.protocol.forest import Forest, Plot
 from dynamokv.protocol.node import Node
 from dynamokv.runtime.commit_queue import CommitQueue
 from tests.sim.mutants_patch import Edit, Mutant
@@ -46,6 +46,11 @@ TREES: Final = (
         "a key twice in a batch is read twice",
         "of two writes of a key in one batch, the second replaces the first",
         (Edit(CommitQueue._look_before, "if key in meanwhile:", "if False:"),),
+    ),
+    Mutant(
+        "a key written twice leaves its first record in the tree",
+        "what a tree was told and has not worked in is what a key had first, and has now",
+        (Edit(Plot.change, "told[key] = last[0], head", "told[key] = last[1], head"),),
     ),
     Mutant(
         "trees are trusted after an unclean stop",
