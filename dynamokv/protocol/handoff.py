@@ -13,13 +13,15 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container
 from typing import Final
 
 from dynamokv import limits
 from dynamokv.errors import StorageError
 from dynamokv.protocol.effects import Effect, HintsRefused, Send, Write, refuse
-from dynamokv.protocol.hints import Hint, Kind, Page
+from dynamokv.protocol.hint_rows import Hint, Kind
+from dynamokv.protocol.hints import Page
 from dynamokv.protocol.home import ClockDrift, Home
 from dynamokv.ring.placement import preference_list
 from dynamokv.types import NodeId
@@ -28,6 +30,10 @@ from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.messages import Message
 from dynamokv.wire.weight import weight_of
+
+LOOK_AGAIN_SECONDS: Final = 300.0
+"""Where hints could not be read, they are counted again after so long: the disk may have failed
+just then, or the store may have got rid of them since."""
 
 NO_PAGE: Final = Page([], [], [], [], b"")
 
@@ -101,6 +107,7 @@ class Handoff:
         self.progress: dict[NodeId, Progress] = {}
         self.under_way: dict[int, NodeId] = {}
         self.due = 0.0
+        self._look_again_at = math.inf
         self._new_id = new_id
 
     def tick(self, now: float) -> list[Effect]:
@@ -117,14 +124,15 @@ class Handoff:
         busy = set(self.under_way.values()) | hints.accounts.keys()
         self.progress = {target: it for target, it in self.progress.items() if target in busy}
         effects: list[Effect] = []
-        if hints.epoch != home.epoch:
-            hints.recount(home.epoch)
+        if hints.epoch != home.epoch or now >= self._look_again_at:
+            self.recount()
         if not hints.counted:
             effects += self._look_through()
             if not hints.counted:
                 # At once, but not before whatever else waits for its turn.
                 self.due = now
                 return effects
+            self._look_again_at = now + LOOK_AGAIN_SECONDS if hints.doubtful else math.inf
         for target in list(hints.accounts):
             effects += self.deliver(target)
         return effects

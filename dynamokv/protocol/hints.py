@@ -15,66 +15,31 @@ Rules:
     - Bounded, for each target and for all. A kept hint that does not fit is refused before anybody
       relies on it; an owed one is not taken, counted, and its partition noted for comparison. What
       was taken is never dropped, because it may be the last copy of something (``docs/adr/0019``).
-    - A hint that cannot be read holds up those behind it in its partition, and no others. Nobody
-      has got it: ``holds`` says so.
+    - A hint that cannot be read holds up no others, but for those that the store has quarantined
+      with it. Nobody has got it: ``holds`` says so of its partition, until the rows are looked
+      through again and all can be read.
 
 Sources: Dynamo (DeCandia et al., SOSP 2007), section 4.6.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from enum import IntEnum
-from struct import Struct
 from typing import NamedTuple
 
 from dynamokv import limits
 from dynamokv.errors import StorageError
 from dynamokv.ports import Clock, Reader, Row
+from dynamokv.protocol.hint_rows import Hint, Kind, after_partition, partitions_of
 from dynamokv.types import NodeId
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
 
-_HEAD = Struct(">BQ")
 _DIGEST_BYTES = 8
 _END = row_keys.END_OF_HINTS
-
-
-class Kind(IntEnum):
-    """What is behind the head of a hint. Numbers on disk: append only."""
-
-    KEPT = 1
-    OWED = 2
-
-
-class Hint(NamedTuple):
-    """One row of the region, taken apart; ``since_ms``: wall time of the first miss."""
-
-    target: NodeId
-    key: bytes
-    kind: Kind
-    since_ms: int
-    content: bytes
-
-    @classmethod
-    def read(cls, at: bytes, value: bytes) -> Hint:
-        """From the row."""
-        target, key = row_keys.split_hint_row(at)
-        kind, since_ms = _HEAD.unpack_from(value)
-        return cls(target, key, Kind(kind), since_ms, value[_HEAD.size :])
-
-    @property
-    def partition(self) -> int:
-        """Of the row that was missed."""
-        return int.from_bytes(self.key[:2])
-
-
-def partitions_of(at: bytes) -> list[int]:
-    """The partition that this place in the region is in, if it is in one."""
-    row = row_keys.split_hint_row(at)[1]
-    return [int.from_bytes(row[:2])] if len(row) >= row_keys.ROW_PREFIX_BYTES - 1 else []
 
 
 class Page(NamedTuple):
@@ -107,6 +72,7 @@ class Hints:
         accounts: by target, those for whom there is something.
         size: bytes of all of them.
         epoch: of the topology that they were counted under.
+        doubtful: partitions of which some hints could not be read when they were counted.
         unhinted: partitions in which some owner missed a write and nobody keeps that for it: they
             have to be compared.
     """
@@ -129,9 +95,9 @@ class Hints:
         self._counters = counters
         self._target_bytes = target_bytes
         self._all_bytes = all_bytes
-        # Rows before this are in the accounts, unless some could not be read.
+        # Rows before this are in the accounts, but for those of ``doubtful`` that cannot be read.
         self._cursor = row_keys.HINTS
-        self._incomplete = False
+        self.doubtful: set[int] = set()
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -143,7 +109,7 @@ class Hints:
     def holds(self, partition: int) -> bool:
         """Whether somebody has not got all that is kept here for it of this partition, or it is not
         known yet."""
-        if not self.counted or self._incomplete:
+        if not self.counted or partition in self.doubtful:
             return True
         return any(account.partitions[partition] for account in self.accounts.values())
 
@@ -227,7 +193,7 @@ class Hints:
         content = record
         if kind is Kind.OWED:
             content = records.digest(record).to_bytes(_DIGEST_BYTES)
-        return _HEAD.pack(kind, since_ms) + content
+        return Hint.pack(kind, since_ms, content)
 
     def _room(self, target: NodeId, grown: int) -> bool:
         account = self.accounts.get(target)
@@ -251,8 +217,8 @@ class Hints:
         return self._page(first, first, items)
 
     def _page(self, start: bytes, first: bytes, items: int) -> Page:
-        """The same without beginning again. Where nothing can be read, the partitions after it have
-        their turn."""
+        """The same without beginning again. Where something cannot be read, the rest of its
+        partition has its turn, and then the partitions after it."""
         page = Page([], [], [], [], start)
         account = self.accounts.get(NodeId(first[len(row_keys.HINTS) :]))
         partitions = sorted(account.partitions) if account is not None else []
@@ -260,10 +226,14 @@ class Hints:
         damage: StorageError | None = None
         for begin in [start, *(begin for begin in begins if begin > start)]:
             try:
-                self._fill(page, begin, first + row_keys.END_OF_DATA, items)
+                self._fill(page, self._reader.scan(begin, first + row_keys.END_OF_DATA), items)
             except StorageError as error:
                 damage = error
                 self.unhinted.update(partitions_of(begin))
+                if not (page.rows or page.gone) and partitions_of(begin):
+                    with suppress(StorageError):
+                        rest = self._reader.scan_readable(begin, after_partition(begin))
+                        self._fill(page, rest, items)
             else:
                 break
             if page.rows or page.gone:
@@ -275,9 +245,9 @@ class Hints:
             self._counters["damaged_reads"] += 1
         return page._replace(next=max(seen) + b"\x00") if seen else page
 
-    def _fill(self, page: Page, start: bytes, end: bytes, items: int) -> None:
+    def _fill(self, page: Page, found: Iterable[tuple[bytes, bytes]], items: int) -> None:
         size = 0
-        for at, value in self._reader.scan(start, end):
+        for at, value in found:
             hint = Hint.read(at, value)
             record = self._record(hint)
             if record is None:
@@ -312,44 +282,63 @@ class Hints:
         self.size = 0
         self.epoch = epoch
         self._cursor = row_keys.HINTS
-        self._incomplete = False
+        self.doubtful.clear()
 
     def count(
         self, owners: Sequence[Sequence[NodeId]], items: int = limits.HINT_COUNT_ITEMS
     ) -> list[tuple[bytes, bytes]]:
-        """Go on counting for so many rows, or up to something that cannot be read: what comes after
-        that for the same target and partition is not counted. Returns those whose target is no
-        owner of them."""
+        """Go on counting for so many rows, or up to something that cannot be read, and over that.
+        Returns those whose target is no owner of them."""
         strays: list[tuple[bytes, bytes]] = []
-        last = self._cursor
         try:
-            for at, value in self._reader.scan(self._cursor, _END):
-                last = self._cursor = at + b"\x00"
-                self._add(at, value, 1)
-                hint = Hint.read(at, value)
-                if hint.target not in owners[hint.partition]:
-                    strays.append((at, value))
-                items -= 1
-                if not items:
-                    return strays
+            found = self._reader.scan(self._cursor, _END)
+            if self._count(found, owners, strays, items):
+                self._cursor = _END
         except StorageError:
-            self._cursor = self._after(last, owners)
-            self._incomplete = True
-            self._counters["damaged_reads"] += 1
-            self.unhinted.update(partitions_of(last) or range(len(owners)))
-            return strays
-        self._cursor = _END
+            self._step_over(owners, strays)
         return strays
 
-    def _after(self, last: bytes, owners: Sequence[Sequence[NodeId]]) -> bytes:
-        """Where to go on after something that cannot be read behind this row: at the next partition
-        of the same target, which need not be a member any more, or at the next owner."""
-        target = row_keys.split_hint_row(last)[0]
-        following = [partition + 1 for partition in partitions_of(last)]
-        if following and following[0] < len(owners):
-            return row_keys.HINTS + target + following[0].to_bytes(2)
-        begins = {row_keys.HINTS + owner + bytes(2) for row in owners for owner in row}
-        return min((begin for begin in begins if begin > last), default=_END)
+    def _count(
+        self,
+        found: Iterable[tuple[bytes, bytes]],
+        owners: Sequence[Sequence[NodeId]],
+        strays: list[tuple[bytes, bytes]],
+        items: float = math.inf,
+    ) -> bool:
+        """Whether these were no more."""
+        for at, value in found:
+            self._cursor = at + b"\x00"
+            self._add(at, value, 1)
+            hint = Hint.read(at, value)
+            if hint.target not in owners[hint.partition]:
+                strays.append((at, value))
+            items -= 1
+            if not items:
+                return False
+        return True
+
+    def _step_over(
+        self, owners: Sequence[Sequence[NodeId]], strays: list[tuple[bytes, bytes]]
+    ) -> None:
+        """Something further on cannot be read. Perhaps it is in the partition that is being
+        counted; then only what the store has not quarantined of that is counted."""
+        partitions = [p for p in partitions_of(self._cursor) if p < len(owners)]
+        if partitions:
+            end = after_partition(self._cursor)
+        else:
+            # Before the first partition of an owner: whatever is here, nobody knows of what.
+            partitions = list(range(len(owners)))
+            begins = {row_keys.HINTS + owner + bytes(2) for row in owners for owner in row}
+            end = min((begin for begin in begins if begin > self._cursor), default=_END)
+        try:
+            self._count(self._reader.scan(self._cursor, end), owners, strays)
+        except StorageError:
+            self._counters["damaged_reads"] += 1
+            self.doubtful.update(partitions)
+            self.unhinted.update(partitions)
+            with suppress(StorageError):
+                self._count(self._reader.scan_readable(self._cursor, end), owners, strays)
+        self._cursor = end
 
     def _add(self, at: bytes, value: bytes, sign: int) -> None:
         if at >= self._cursor:

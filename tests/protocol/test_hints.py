@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dynamokv import limits
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import Row
-from dynamokv.protocol.hints import Hint, Hints, Kind
+from dynamokv.protocol.hint_rows import Hint, Kind
+from dynamokv.protocol.hints import Hints
 from dynamokv.testing.simulation.clocks import NodeClock
 from dynamokv.testing.simulation.schedule import SECOND, Schedule
 from dynamokv.types import NodeId
@@ -27,11 +28,17 @@ EVERYBODY = [(ONE, TWO, THREE)] * 3
 
 
 class Rows:
-    """``ports.Reader`` over a dict; some rows cannot be read."""
+    """``ports.Reader`` over a dict; some rows cannot be read.
+
+    Attributes:
+        damaged: their keys.
+        unreadable: nor can anything beside them.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
         self.damaged: set[bytes] = set()
+        self.unreadable = False
 
     def visible(self, key: bytes) -> bytes | None:
         raise AssertionError("hints build on what is newest")
@@ -50,7 +57,12 @@ class Rows:
     def scan_visible(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise AssertionError("hints build on what is newest")
 
-    scan_readable = scan_visible
+    def scan_readable(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        if self.unreadable:
+            raise CorruptionError("damaged")
+        for key in sorted(key for key in self.rows if start <= key < end):
+            if key not in self.damaged:
+                yield key, self.rows[key]
 
     def at_rest(self, action: Callable[[], None]) -> None:
         raise AssertionError("hints have no trees")
@@ -300,50 +312,6 @@ def test_counting_finds_those_whose_target_is_no_owner() -> None:
     hints = shelf.restart()
     strays = hints.count([(TWO, THREE), (ONE, TWO), (ONE, TWO)])
     assert [at for at, _ in strays] == [hint_row(ONE, A)]
-
-
-def test_what_cannot_be_read_holds_up_no_other_target() -> None:
-    shelf = Shelf()
-    for target in (ONE, TWO, THREE):
-        for key in (A, B):
-            shelf.keep(target, key, OLD)
-    shelf.store.damaged |= {hint_row(ONE, B), hint_row(THREE, A)}
-    hints = shelf.restart()
-    while not hints.counted:
-        hints.count(EVERYBODY)
-    assert shelf.keys() == {ONE: 1, TWO: 2, THREE: 1}
-    assert hints.unhinted >= {0, 1}
-    assert hints.holds(2), "nobody can say what was there"
-    hints.recount(1)
-    shelf.store.damaged.clear()
-    hints.count(EVERYBODY)
-    assert shelf.keys() == {ONE: 2, TWO: 2, THREE: 2}
-    assert not hints.holds(2)
-
-
-def test_nor_the_strays_before_and_after_it() -> None:
-    shelf = Shelf()
-    for key in (A, B, C):
-        shelf.keep(ONE, key, OLD)
-    shelf.store.damaged.add(hint_row(ONE, B))
-    hints = shelf.restart()
-    strays: list[tuple[bytes, bytes]] = []
-    while not hints.counted:
-        strays += hints.count([(TWO, THREE)] * 3)
-    assert [at for at, _ in strays] == [hint_row(ONE, key) for key in (A, C)]
-
-
-def test_when_the_very_first_one_cannot_be_read_everything_is_compared() -> None:
-    shelf = Shelf()
-    for key in (A, B):
-        shelf.keep(ONE, key, OLD)
-    shelf.store.damaged.add(hint_row(ONE, A))
-    hints = shelf.restart()
-    hints.count(EVERYBODY)
-    assert hints.unhinted == {0, 1, 2}
-    while not hints.counted:
-        hints.count(EVERYBODY)
-    assert shelf.keys() == {ONE: 1}
 
 
 def test_a_partition_is_held_until_the_last_hint_of_it_goes() -> None:

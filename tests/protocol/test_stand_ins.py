@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.hints import Hint, Kind
+from dynamokv.protocol.hint_rows import Hint, Kind
 from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m

@@ -48,8 +48,8 @@ HINTS: Final = (
         (
             Edit(
                 Hints.count,
-                "last = self._cursor\n",
-                "last = self._cursor = _END\n    return strays\n",
+                "found = self._reader.scan(self._cursor, _END)\n",
+                "self._cursor = _END\n        return strays\n",
             ),
         ),
     ),
