@@ -8,8 +8,9 @@ from dynamokv.limits import FOUND_GRACE_SECONDS
 from dynamokv.protocol import effects as e
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import JoinReason
-from tests.protocol.joining import HERE, LINK, THERE, seeking
+from tests.protocol.joining import HERE, LINK, ROUTE, THERE, answered, request, seeking
 from tests.protocol.lone import Bench, Lone
+from tests.protocol.test_client import SEED, Asking
 from tests.ring import rings
 
 
@@ -81,3 +82,16 @@ def test_one_whose_disk_refuses_its_identity() -> None:
     assert bench.last
     bench.step(e.Tick())
     assert bench.node.why_not_ready() == "the disk has not taken this member's identity yet"
+
+
+def test_a_founder_that_knows_of_a_ring_says_so_to_who_asks_it() -> None:
+    bench = seeking()
+    ring = rings.topology((rings.member(1),), partitions=8).without_secrets()
+    bench.receive(LINK, m.TopologyReply(0, ring.encode()))
+    assert answered(bench.receive(ROUTE, request()))[1] == "it waits for a place in the ring itself"
+    assert f"{THERE} (there is a ring)" in bench.node.why_not_ready()
+
+
+def test_a_client() -> None:
+    said = Asking().client.why_not_ready()
+    assert said.startswith(f"no member answered at {SEED.decode()}, ")
