@@ -7,7 +7,7 @@ until a restart, and then again.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from collections.abc import Iterator
 
 from dynamokv.protocol.handoff import LOOK_AGAIN_SECONDS
 from tests.protocol.holding import LATER, Damaged, Holder
@@ -19,8 +19,12 @@ def holder_with(count: int, damaged: int) -> Holder:
     holder.keep(count)
     at = holder.kept()[damaged]
     Damaged(holder, at)
-    found = [SimpleNamespace(start=at, end=at + b"\0")]
-    holder.store.disk.quarantined = lambda: found  # type: ignore[attr-defined]
+    rows = holder.store.rows
+
+    def readable(start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        yield from sorted(row for row in rows.items() if start <= row[0] < end and row[0] != at)
+
+    holder.store.scan_readable = readable  # type: ignore[method-assign]
     holder.node.handoff.recount()
     for _ in range(60):
         holder.after(LATER)
