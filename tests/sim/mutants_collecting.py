@@ -177,7 +177,13 @@ LOSSES: Final = (
     Mutant(
         "horizons are forgotten until the next start",
         "that a node has no horizon any more is written down",
-        (Edit(Horizons.before, "return [Write(rows), *effects]", "return effects"),),
+        (
+            Edit(
+                Horizons.before,
+                "return [Write(rows, HorizonsGone(self._doubts)), *effects]",
+                "return effects",
+            ),
+        ),
         trial=nothing_deleted_returns,
     ),
     Mutant(

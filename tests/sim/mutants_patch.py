@@ -41,6 +41,7 @@ class Edit:
         """What is to be changed."""
         found: object = self.target.fget if isinstance(self.target, property) else self.target
         found = getattr(found, "__func__", found)
+        found = getattr(found, "__wrapped__", found)
         if not isinstance(found, FunctionType):
             raise Misfit(f"{self.target!r} is not a function")
         return found
@@ -80,10 +81,14 @@ class Edit:
         function, changed = self.function(), self.code()
         original = function.__code__
         function.__code__ = changed
+        # What it answered before it was changed is not what it would answer now, and vice versa.
+        forget: Callable[[], object] = getattr(self.target, "cache_clear", lambda: None)
+        forget()
         try:
             yield
         finally:
             function.__code__ = original
+            forget()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections import Counter
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from dynamokv.limits import KiB, MiB
+from dynamokv.limits import BACKGROUND_FLOOR, KiB, MiB
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.testing.simulation.chance import Delay
@@ -335,7 +335,7 @@ def repair_under_pressure(seed: int) -> Outcome:
     first, later = bytes_within(2.0, 400), bytes_within(30.0, 20)
     wrong: list[str] = []
     check(wrong, "bytes made good in the first two seconds", first, 1, 2.5 * rate)
-    check(wrong, "and in half a minute more", later, 1, 30 * rate / 32 + 256 * KiB)
+    check(wrong, "and in half a minute more", later, 1, 30 * rate * BACKGROUND_FLOOR + 256 * KiB)
     return Outcome(f"{first:,} bytes in two seconds, {later:,} in half a minute more", wrong)
 
 
