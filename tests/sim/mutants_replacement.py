@@ -59,7 +59,7 @@ REPLACEMENT: Final = (
     Mutant(
         "a replacement stands on tokens of its own",
         "who replaces a member owns what that one owned, and nothing else moves",
-        (Edit(placement.place, "tokens_of(m.place,", "tokens_of(m.node_id,"),),
+        (Edit(placement.place.__wrapped__, "tokens_of(m.place,", "tokens_of(m.node_id,"),),
     ),
     Mutant(
         "who was replaced serves on",
