@@ -131,7 +131,7 @@ class Trial(Ring):
     def fall_back_behind_stand_ins(self) -> bool:
         """Of a write whose other owners are away, stand-ins have a copy, and its coordinator falls
         back to before it. Then all return, and for a while the stand-ins do not reach those for
-        whom they have it."""
+        whom they have it; or what they send first is lost, or refused."""
         if len(self.machines) < 5 or not self.becomes_whole():
             return False
         name = self.random.choice(NAMES)
@@ -153,8 +153,20 @@ class Trial(Ring):
         self.return_all()
         self.cluster.network.partition(*sides)
         self.cluster.run(self.random.choice((0.0, 2.0, 4.0)))
+        drop, full = self.random.choice(((0.0, ""), (1.0, ""), (0.0, "full")))
+        self.cluster.network.drop.share = drop
+        for other in others:
+            self._disk_of(other.machine).failing = full
         self.cluster.network.reunite(*sides)
+        self.cluster.run(0.3)
+        self.cluster.network.drop.share = 0.0
+        for other in others:
+            self._disk_of(other.machine).failing = ""
         return done
+
+    def _disk_of(self, machine: Machine) -> MemoryDisk:
+        assert isinstance(machine.disk, MemoryDisk)
+        return machine.disk
 
     def copy_a_disk(self) -> bool:
         """Of a member that runs, to come back to."""

@@ -10,6 +10,7 @@ from dynamokv.protocol.hints import Hints
 from dynamokv.protocol.put import PutOp
 from dynamokv.protocol.tally import Tally
 from tests.protocol import test_handoff
+from tests.sim.collecting_trial import nothing_deleted_returns
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by
 
@@ -24,6 +25,7 @@ HINTS: Final = (
                 "return [*effects, Write(hints.forget(page.rows)), Send(target, message)]",
             ),
         ),
+        trial=nothing_deleted_returns,
     ),
     Mutant(
         "a page that is refused counts as delivered",
@@ -35,6 +37,7 @@ HINTS: Final = (
                 "case m.Replicated() | m.Refused():",
             ),
         ),
+        trial=nothing_deleted_returns,
     ),
     Mutant(
         "a hint goes though it changed",
