@@ -20,8 +20,10 @@ from dynamokv.protocol.requests import RequestTable
 from dynamokv.protocol.tally import Tally
 from dynamokv.protocol.transfer import Fill
 from dynamokv.types import replicas_needed
+from tests.protocol import test_damaged_store
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.mutants_versions import VERSIONS
+from tests.sim.shown import shown_by
 from tests.sim.stale_copy import a_read_repairs
 
 IDENTITY: Final = (
@@ -73,6 +75,7 @@ IDENTITY: Final = (
                 "self.damaged_read([key])",
             ),
         ),
+        trial=shown_by(test_damaged_store.test_a_write_erases_nothing_that_the_others_have),
     ),
 )
 
