@@ -12,8 +12,8 @@ Rules:
     - A tree of which one change could not be told is none: it is built anew.
     - Over a stop, trees are kept in rows that name the actor. The next life has the same actor only
       if the stop was clean and nothing was forgotten, so a tree that may be stale is never taken.
-      They are written in one batch with the clean identity; rows that change after that take them
-      away again, in the batch of their own.
+      They are written in one batch with the clean identity; rows that change after that, or before
+      the next life has said of itself that it is none, take them away, in the batch of their own.
     - The seed comes from the topology and its secret: the same for all owners, unknown to others.
 """
 
@@ -167,7 +167,7 @@ class Forest:
             clock's monotonic seconds; None before that.
         compared_at: when all of them were last compared with those of other owners, in a slow
             round; None before that.
-        kept: rows that the last batch of this life has written, or is about to.
+        kept: rows of trees in the store: those of the last life, and from its end on this one's.
         late: a record changed after the end of this life had begun: nothing is kept.
     """
 
@@ -338,20 +338,19 @@ class Forest:
         self.kept = list(rows)
         return list(rows.items())
 
-    def while_stopping(self, effects: list[Effect]) -> list[Effect]:
-        """Should these effects change a record all the same, nothing is kept of this life: what was
-        goes, in the same batch."""
-        late = any(
+    def while_clean(self, effects: list[Effect], *, stopping: bool) -> list[Effect]:
+        """The store says that a life stopped cleanly: the last one still, or already this one.
+        Should these effects change a record all the same, what is kept goes, in the same batch."""
+        changed = any(
             row_keys.is_data_row(key)
             for effect in effects
             if type(effect) is Write
             for key, _ in effect.rows
         )
-        if not late:
+        if not changed:
             return []
-        self.late = True
-        kept, self.kept = self.kept, []
-        return [Write([(key, None) for key in kept])] if kept else []
+        self.late = self.late or stopping
+        return [Write([(key, None) for key in self.kept])] if self.kept else []
 
     def _recall(self, owned: set[int], actor: Actor, partitions: int) -> None:
         """Take over what a clean stop has kept; it is as good as built."""
@@ -359,6 +358,7 @@ class Forest:
         try:
             for key, data in self._reader.scan_visible(row_keys.TREE_ROWS, row_keys.END_OF_TREES):
                 self._in_store.append(key)
+                self.kept.append(key)
                 plot = self._decode(data, actor)
                 partition = row_keys.partition_of(key[len(row_keys.TREE_ROWS) :])
                 if plot is not None and partition in owned:
@@ -368,6 +368,7 @@ class Forest:
             # They save time, and nothing else.
             self.plots = {}
             self._in_store = [row_keys.tree_row(number) for number in range(partitions)]
+            self.kept = self._in_store
 
     def _decode(self, data: bytes, actor: Actor) -> Plot | None:
         if len(data) < _KEPT.size:

@@ -60,7 +60,7 @@ class Lifecycle:
         self.ready = False
         self.replaced = ""
         self.stored_topology = stored_topology
-        self._identified = False
+        self.identified = False
         self._raising = False
         self._gossip_at = 0.0
 
@@ -85,7 +85,7 @@ class Lifecycle:
         if due and not self._raising:
             effects.append(self.identity())
         if self.seeker is not None:
-            return effects + (self.seeker.tick(self.home, now) if self._identified else [])
+            return effects + (self.seeker.tick(self.home, now) if self.identified else [])
         return effects + self.newcomer.tick() + self.move.tick(now) + self._gossip(now)
 
     def _gossip(self, now: float) -> list[Effect]:
@@ -125,7 +125,7 @@ class Lifecycle:
             return [e.Report("storage", "ERROR", "the disk refused the identity row")]
         self.home.hybrid.raise_ceiling(event.ceiling)
         self.home.writable = True
-        self._identified = self.reach.speaks = True
+        self.identified = self.reach.speaks = True
         if self.seeker is not None:
             return self.seeker.tick(self.home, self.home.clock.monotonic())
         return self._become_ready()
@@ -138,7 +138,7 @@ class Lifecycle:
         return [self.identity(), e.Report("storage", "WARNING", text)]
 
     def _become_ready(self) -> list[Effect]:
-        if self.ready or not self._identified or self.newcomer.fill is not None:
+        if self.ready or not self.identified or self.newcomer.fill is not None:
             return []
         mine = self._mine()
         if mine is None or mine.address != self.home.settings.address:
@@ -156,7 +156,7 @@ class Lifecycle:
         whoever stands at this node's old place."""
         if self.seeker is None:
             return self.move.on_link_up(link)
-        return self.seeker.ask(self.home, link) if self._identified else []
+        return self.seeker.ask(self.home, link) if self.identified else []
 
     # --- topology ---------------------------------------------------------------------------------
 

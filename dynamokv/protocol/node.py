@@ -145,8 +145,8 @@ class Node:
             effects += self.life.on_amnesia()
         if self.parked:
             effects += self._unparked()
-        if self.home.closing:
-            effects += self.home.forest.while_stopping(effects)
+        if self.home.closing or not self.life.identified:
+            effects += self.home.forest.while_clean(effects, stopping=self.home.closing)
         return effects
 
     def next_deadline(self) -> float:

@@ -355,10 +355,9 @@ def test_a_write_after_the_last_words_takes_them_back() -> None:
     store, forest = filled()
     own: list[e.Effect] = [e.Write([(row_keys.IDENTITY_ROW, b"me")]), e.Ready()]
     stopped(store, forest)
-    assert forest.while_stopping(own) == []
+    assert forest.while_clean(own, stopping=True) == []
     late = e.Write([(key_of(1), record((ELSE, NOW, b"late")))])
-    [taken_back] = forest.while_stopping([*own, late])
-    assert not forest.kept
+    [taken_back] = forest.while_clean([*own, late], stopping=True)
     store.write(late)
     assert type(taken_back) is e.Write
     store.write(taken_back)
@@ -370,5 +369,6 @@ def test_a_write_after_the_last_words_takes_them_back() -> None:
 
 def test_nothing_is_kept_of_a_write_before_the_last_words() -> None:
     _, forest = filled()
-    assert forest.while_stopping([e.Write([(key_of(1), record((ELSE, NOW, b"late")))])]) == []
+    late = e.Write([(key_of(1), record((ELSE, NOW, b"late")))])
+    assert forest.while_clean([late], stopping=True) == []
     assert forest.keep(ME) == []

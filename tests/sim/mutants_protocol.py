@@ -49,7 +49,7 @@ IDENTITY: Final = (
         (
             Edit(
                 Lifecycle._become_ready,
-                "self.ready or not self._identified or",
+                "self.ready or not self.identified or",
                 "self.ready or",
             ),
         ),
