@@ -54,7 +54,8 @@ class Source:
 
     @property
     def package(self) -> str:
-        """``protocol`` for dynamokv/protocol/put.py, and nothing for files of the root or tests."""
+        """``protocol`` for dynamokv/protocol/requests/put.py, and nothing for files of the root or
+        tests."""
         parts = PurePosixPath(self.name).parts
         return parts[1] if parts[0] == "dynamokv" and len(parts) > 2 else ""
 

@@ -13,8 +13,8 @@ from dynamokv.causality.hlc import HybridClock, time_at
 from dynamokv.causality.versions import Dot, KeyState, Version
 from dynamokv.limits import CLOCK_DRIFT_MAX_MS
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.home import Home, Settings
 from dynamokv.protocol.node import Node
+from dynamokv.protocol.state.home import Home, Settings
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.runtime.clocks import SystemClock, SystemRng
 from dynamokv.types import Actor, ClusterId, NodeId

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.micro.samples import NAME, Benchmark, node, topology
 from benchmarks.workload import KEYS, VALUE_BYTES
-from dynamokv.protocol.batch import group
+from dynamokv.protocol.requests.batch import group
 from dynamokv.ring.placement import place, preference_list
 from dynamokv.types import NodeId
 from dynamokv.wire import keys as row_keys

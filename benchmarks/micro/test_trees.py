@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.micro.samples import NEWER, PLAIN, Benchmark
 from dynamokv.merkle.tree import Tree
 from dynamokv.protocol.effects import Write
-from dynamokv.protocol.forest import Forest, Plot
+from dynamokv.protocol.state.forest import Forest, Plot
 from dynamokv.runtime.commit_queue import CommitQueue, Job
 from dynamokv.storage.memory import MemoryEngine
 from dynamokv.types import Durability

@@ -21,7 +21,7 @@ from dynamokv.errors import (
     StorageError,
     UsageError,
 )
-from dynamokv.protocol.batch import group
+from dynamokv.protocol.requests.batch import group
 from dynamokv.runtime.loop import Runtime
 from dynamokv.runtime.status import Process
 from dynamokv.runtime.thread import CLOSED, Handoff, LoopThread

@@ -16,9 +16,9 @@ from typing import Any
 from dynamokv import limits
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event, Origin, Send
-from dynamokv.protocol.forward import ForwardOp
-from dynamokv.protocol.home import Home
-from dynamokv.protocol.requests import RequestTable
+from dynamokv.protocol.requests.forward import ForwardOp
+from dynamokv.protocol.requests.table import RequestTable
+from dynamokv.protocol.state.home import Home
 from dynamokv.ring.topology import Topology
 from dynamokv.types import NodeId
 from dynamokv.wire import messages as m

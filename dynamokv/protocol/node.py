@@ -1,6 +1,6 @@
 """The protocol core of a member: ``step(event) -> effects``. Dispatch only.
 
-The decisions stand in the files beside it.
+The decisions stand in the packages beside it.
 
 Rules:
     - Pure: the same events on the same store, clock and random source give the same effects.
@@ -17,21 +17,21 @@ from typing import Any, get_args
 from dynamokv import limits
 from dynamokv.merkle.messages import Answer, Question
 from dynamokv.protocol import effects as e
-from dynamokv.protocol import stopping, waiting
-from dynamokv.protocol.collector import Collector
+from dynamokv.protocol.collecting.collector import Collector
 from dynamokv.protocol.effects import Effect, Event, Origin, Send
-from dynamokv.protocol.exchanges import Exchanges
-from dynamokv.protocol.forest_building import Builder
-from dynamokv.protocol.forward import ForwardOp
-from dynamokv.protocol.get import GetOp
-from dynamokv.protocol.giving import Giver
-from dynamokv.protocol.handoff import Handoff, serve_hint
-from dynamokv.protocol.home import Home
-from dynamokv.protocol.lifecycle import Lifecycle
-from dynamokv.protocol.put import PutOp
-from dynamokv.protocol.reachability import Reachability
+from dynamokv.protocol.healing.exchanges import Exchanges
+from dynamokv.protocol.healing.forest_building import Builder
+from dynamokv.protocol.healing.handoff import Handoff, serve_hint
+from dynamokv.protocol.membership import stopping, waiting
+from dynamokv.protocol.membership.giving import Giver
+from dynamokv.protocol.membership.lifecycle import Lifecycle
+from dynamokv.protocol.membership.reachability import Reachability
 from dynamokv.protocol.replica import serve_fetch, serve_replicate
-from dynamokv.protocol.requests import Operation, RequestTable
+from dynamokv.protocol.requests.forward import ForwardOp
+from dynamokv.protocol.requests.get import GetOp
+from dynamokv.protocol.requests.put import PutOp
+from dynamokv.protocol.requests.table import Operation, RequestTable
+from dynamokv.protocol.state.home import Home
 from dynamokv.ring.topology import Topology
 from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import messages as m

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dynamokv import limits
 from dynamokv.errors import StorageError
 from dynamokv.protocol.effects import Effect, Send, Write, refuse
-from dynamokv.protocol.home import ClockDrift, Home
-from dynamokv.protocol.horizons import KeptOut
+from dynamokv.protocol.state.home import ClockDrift, Home
+from dynamokv.protocol.state.horizons import KeptOut
 from dynamokv.wire import record as records
 from dynamokv.wire.messages import (
     Fetch,

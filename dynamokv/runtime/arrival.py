@@ -8,7 +8,7 @@ import logging
 from typing import Protocol
 
 from dynamokv.errors import ClusterMismatch, JoinRefused, JoinTimeout
-from dynamokv.protocol.home import Home
+from dynamokv.protocol.state.home import Home
 from dynamokv.runtime.executor import Core
 from dynamokv.wire.messages import JoinReason
 

@@ -12,9 +12,9 @@ from dynamokv.causality.hlc import HybridClock
 from dynamokv.errors import CorruptionError
 from dynamokv.ports import Clock, Reader, Rng, StorageEngine
 from dynamokv.protocol.client import ClientNode
-from dynamokv.protocol.home import Home, Settings
-from dynamokv.protocol.identity import Identity, next_life
 from dynamokv.protocol.node import Node
+from dynamokv.protocol.state.home import Home, Settings
+from dynamokv.protocol.state.identity import Identity, next_life
 from dynamokv.ring.topology import Topology
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.types import Actor, NodeId

@@ -22,7 +22,7 @@ from dynamokv import limits
 from dynamokv.ports import ROUTE_BYTES, Transport
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import After, Effect, Event
-from dynamokv.protocol.home import Home
+from dynamokv.protocol.state.home import Home
 from dynamokv.wire import frame as frames
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
@@ -32,7 +32,7 @@ from dynamokv.wire.weight import weight_of
 log = logging.getLogger("dynamokv.runtime")
 
 _TIMED = frozenset({m.Replicate, m.Hint, m.Fetch, m.PutRequest, m.GetRequest})
-"""Messages with a budget: their frame says when it left (``protocol.transit``)."""
+"""Messages with a budget: their frame says when it left (``protocol.load.transit``)."""
 
 
 class Core(Protocol):

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from dynamokv import limits
 from dynamokv.errors import ClosedError
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.home import Home
+from dynamokv.protocol.state.home import Home
 from dynamokv.runtime.alarm import Alarm
 from dynamokv.runtime.arrival import Arrival, Arriving
 from dynamokv.runtime.background import Background

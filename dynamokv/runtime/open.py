@@ -9,7 +9,7 @@ from dynamokv import limits
 from dynamokv.config import CLUSTER_WIDE, ClientConfig, NodeConfig
 from dynamokv.errors import ClusterMismatch
 from dynamokv.ports import StorageEngine
-from dynamokv.protocol.home import Settings
+from dynamokv.protocol.state.home import Settings
 from dynamokv.ring.topology import Topology
 from dynamokv.runtime import boot, status
 from dynamokv.runtime.clocks import SystemClock, SystemRng

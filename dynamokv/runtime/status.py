@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from dynamokv.causality.hlc import wall_ms_of
 from dynamokv.config import NodeConfig
 from dynamokv.ports import Stat
-from dynamokv.protocol.home import Home
+from dynamokv.protocol.membership.reachability import loop_lag_of, standing
 from dynamokv.protocol.node import Node
-from dynamokv.protocol.reachability import loop_lag_of, standing
+from dynamokv.protocol.state.home import Home
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.runtime.latency import Window, percentile
 from dynamokv.runtime.loop import Runtime

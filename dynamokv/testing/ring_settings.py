@@ -11,7 +11,7 @@ from typing import Any, Final
 from dynamokv import limits
 from dynamokv.config import ClientConfig, NodeConfig
 from dynamokv.errors import ConfigError, UsageError
-from dynamokv.protocol.home import Settings
+from dynamokv.protocol.state.home import Settings
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.testing.simulation.cluster import Cluster
 from dynamokv.testing.simulation.machine import Machine

@@ -1,7 +1,7 @@
 """The messages by which members find out who of them answers.
 
 Each ends with six parallel lists, one item for each piece of news of a member; the sender's own
-word comes first, so every message has at least that. What it means: ``protocol.liveness_gossip``.
+word comes first, so every message has at least that. What it means: ``protocol.liveness.gossip``.
 
 Rules: those of ``wire.messages``.
 """

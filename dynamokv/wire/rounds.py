@@ -1,5 +1,5 @@
-"""What members tell each other so that tombstones go (``protocol.collecting_round`` and
-``protocol.horizon_gossip``).
+"""What members tell each other so that tombstones go (``protocol.collecting.round`` and
+``protocol.collecting.gossip``).
 
 Rules: those of ``messages``.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamokv.protocol.identity import Identity
+from dynamokv.protocol.state.identity import Identity
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.wire import keys as row_keys
 

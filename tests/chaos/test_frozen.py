@@ -77,7 +77,8 @@ def test_a_client_reads_past_a_frozen_member(tmp_path: Path) -> None:
         waiting.until(ring.linked, "the thawed member is back")
         found = reads.stop()
         # The thawed member still answers what was asked of it before: it reaches nobody yet, and
-        # the client takes its word (protocol/forward.py), one call for each thread at most.
+        # the client takes its word (protocol/requests/forward.py), one call for each thread at
+        # most.
         assert set(found["errors"]) <= {"Unavailable"}, found
         assert found["errors"].get("Unavailable", 0) <= 4, found
         assert found["longest"] < READ_SECONDS_MAX, found

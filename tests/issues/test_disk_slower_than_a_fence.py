@@ -10,8 +10,8 @@ from __future__ import annotations
 from dynamokv import limits
 from dynamokv.protocol.effects import Passed
 from dynamokv.wire import messages as m
+from tests.protocol.collecting.test_catching_up import DELETED, Restored
 from tests.protocol.council import NAME
-from tests.protocol.test_catching_up import DELETED, Restored
 
 
 def test_what_came_in_while_no_fence_was_up_is_looked_at() -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dynamokv.protocol.identity import Identity
+from dynamokv.protocol.state.identity import Identity
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.wire import keys as row_keys
 

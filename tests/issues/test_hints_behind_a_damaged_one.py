@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dynamokv.protocol.handoff import LOOK_AGAIN_SECONDS
-from tests.protocol.holding import LATER, Damaged, Holder
+from dynamokv.protocol.healing.handoff import LOOK_AGAIN_SECONDS
+from tests.protocol.healing.holding import LATER, Damaged, Holder
 
 
 def holder_with(count: int, damaged: int) -> Holder:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dynamokv.protocol import effects as e
 from dynamokv.wire import messages as m
 from tests.protocol.lone import Lone, of
-from tests.protocol.test_horizons import HORIZON, OLD, Member
+from tests.protocol.state.test_horizons import HORIZON, OLD, Member
 
 
 def doubting() -> tuple[Member, bytes]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dynamokv.errors import StorageError
-from dynamokv.protocol.home import Home
+from dynamokv.protocol.state.home import Home
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from tests.protocol.fakes import Store
 from tests.protocol.lone import Bench, Lone
-from tests.protocol.test_horizons import HORIZON, OLD
+from tests.protocol.state.test_horizons import HORIZON, OLD
 
 FAR = 7
 """A partition whose row comes after others."""

@@ -5,8 +5,8 @@ ahead began with the first partition that differs, and that one always did."""
 from __future__ import annotations
 
 from dynamokv.wire.keys import name_of
+from tests.protocol.collecting.test_catching_up import DELETED, HORIZON, Restored
 from tests.protocol.council import X, record, value
-from tests.protocol.test_catching_up import DELETED, HORIZON, Restored
 
 
 def test_every_partition_gets_its_turn() -> None:

@@ -3,7 +3,7 @@ member that came back missed writes until somebody compared."""
 
 from __future__ import annotations
 
-from tests.protocol.holding import LATER, Damaged, Holder
+from tests.protocol.healing.holding import LATER, Damaged, Holder
 
 
 def test_the_others_are_delivered() -> None:

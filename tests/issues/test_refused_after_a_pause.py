@@ -4,8 +4,8 @@ somebody who was late."""
 
 from __future__ import annotations
 
-from dynamokv.protocol.transit import Transit
-from tests.protocol.test_transit import Way
+from dynamokv.protocol.load.transit import Transit
+from tests.protocol.load.test_transit import Way
 
 
 def test_a_stranger_does_not_stand_in_a_queue_of_an_hour_ago() -> None:

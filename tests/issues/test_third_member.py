@@ -2,7 +2,8 @@
 
 A newcomer waited until it had read a majority of the others to the end, here both. One is enough:
 what was acknowledged at QUORUM in a ring of two is at both. In general, ``ceil(others / 2)`` of
-them hold every write that a majority acknowledged (``Fill.whole`` in ``protocol/transfer.py``).
+them hold every write that a majority acknowledged (``Fill.whole`` in
+``protocol/membership/transfer.py``).
 """
 
 from __future__ import annotations

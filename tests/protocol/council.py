@@ -10,10 +10,10 @@ from dynamokv.causality.hlc import HybridClock, time_at
 from dynamokv.causality.versions import Dot, KeyState, Version
 from dynamokv.limits import CLOCK_DRIFT_MAX_MS
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.collector import Collector
+from dynamokv.protocol.collecting.collector import Collector
 from dynamokv.protocol.effects import Effect
-from dynamokv.protocol.home import Home, Settings
 from dynamokv.protocol.replica import serve_fetch, serve_replicate
+from dynamokv.protocol.state.home import Home, Settings
 from dynamokv.testing.simulation.clocks import START_MS, NodeClock
 from dynamokv.testing.simulation.schedule import Schedule, nanoseconds
 from dynamokv.types import Actor, NodeId

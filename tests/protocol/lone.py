@@ -12,8 +12,8 @@ from dynamokv.limits import CLOCK_DRIFT_MAX_MS
 from dynamokv.merkle.messages import Question
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
-from dynamokv.protocol.home import Home, Settings
 from dynamokv.protocol.node import Node
+from dynamokv.protocol.state.home import Home, Settings
 from dynamokv.ring.topology import Topology
 from dynamokv.testing.simulation.clocks import START_MS, NodeClock
 from dynamokv.testing.simulation.schedule import Schedule, nanoseconds

@@ -14,7 +14,7 @@ from dynamokv.limits import SEEK_SECONDS, UPKEEP_SECONDS
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.client import ClientNode
 from dynamokv.protocol.effects import Effect
-from dynamokv.protocol.home import Home, Settings
+from dynamokv.protocol.state.home import Home, Settings
 from dynamokv.ring.topology import Topology
 from dynamokv.runtime.boot import NoStore
 from dynamokv.testing.simulation.clocks import NodeClock

@@ -8,7 +8,7 @@ from typing import Any
 
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
-from dynamokv.protocol.transit import Transit
+from dynamokv.protocol.load.transit import Transit
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.runtime.committer import Committer
 from dynamokv.runtime.executor import Executor, carry_on

@@ -21,7 +21,7 @@ from dynamokv.errors import (
     StorageError,
 )
 from dynamokv.ports import Row, StorageEngine
-from dynamokv.protocol.identity import Identity
+from dynamokv.protocol.state.identity import Identity
 from dynamokv.ring.topology import Topology
 from dynamokv.runtime.loop import Runtime
 from dynamokv.runtime.open import open_client, open_node

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from dynamokv.protocol.catching_up import CatchingUp
-from dynamokv.protocol.collecting_round import Drive
-from dynamokv.protocol.collector import Collector
-from dynamokv.protocol.home import Home
-from dynamokv.protocol.horizon_gossip import Teller
-from dynamokv.protocol.horizons import Horizons
-from dynamokv.protocol.sweeper import Sweeper
-from dynamokv.protocol.transfer import Fill
+from dynamokv.protocol.collecting.catching_up import CatchingUp
+from dynamokv.protocol.collecting.collector import Collector
+from dynamokv.protocol.collecting.gossip import Teller
+from dynamokv.protocol.collecting.round import Drive
+from dynamokv.protocol.collecting.sweeper import Sweeper
+from dynamokv.protocol.membership.transfer import Fill
+from dynamokv.protocol.state.home import Home
+from dynamokv.protocol.state.horizons import Horizons
 from dynamokv.wire import collecting
 from tests.issues import test_disk_slower_than_a_fence as slow_disk
-from tests.protocol import test_horizons
+from tests.protocol.state import test_horizons
 from tests.sim.collecting_trial import nothing_deleted_returns
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by

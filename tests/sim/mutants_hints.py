@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from dynamokv.protocol import handoff
-from dynamokv.protocol.handoff import Handoff
-from dynamokv.protocol.hints import Hints
-from dynamokv.protocol.put import PutOp
-from dynamokv.protocol.tally import Tally
-from tests.protocol import test_handoff
+from dynamokv.protocol.healing import handoff
+from dynamokv.protocol.healing.handoff import Handoff
+from dynamokv.protocol.requests.put import PutOp
+from dynamokv.protocol.requests.tally import Tally
+from dynamokv.protocol.state.hints import Hints
+from tests.protocol.healing import test_handoff
 from tests.sim.collecting_trial import nothing_deleted_returns
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by

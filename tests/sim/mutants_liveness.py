@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from dynamokv.protocol.get import GetOp
-from dynamokv.protocol.liveness import Liveness
-from dynamokv.protocol.liveness_beliefs import Beliefs
-from dynamokv.protocol.put import PutOp
-from dynamokv.protocol.reachability import next_boot
-from tests.protocol import test_liveness_answers
+from dynamokv.protocol.liveness.beliefs import Beliefs
+from dynamokv.protocol.liveness.liveness import Liveness
+from dynamokv.protocol.membership.reachability import next_boot
+from dynamokv.protocol.requests.get import GetOp
+from dynamokv.protocol.requests.put import PutOp
+from tests.protocol.liveness import test_liveness_answers
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from dynamokv.protocol.admission import Admission
-from dynamokv.protocol.budget import Budget
-from dynamokv.protocol.credit import Credit
-from dynamokv.protocol.forward import ForwardOp
-from dynamokv.protocol.get import GetOp
-from dynamokv.protocol.pressure import Pressure
-from dynamokv.protocol.transit import Transit
+from dynamokv.protocol.load.admission import Admission
+from dynamokv.protocol.load.budget import Budget
+from dynamokv.protocol.load.credit import Credit
+from dynamokv.protocol.load.pressure import Pressure
+from dynamokv.protocol.load.transit import Transit
+from dynamokv.protocol.requests.forward import ForwardOp
+from dynamokv.protocol.requests.get import GetOp
 from tests.sim import strain
 from tests.sim.mutants_patch import Edit, Mutant
 

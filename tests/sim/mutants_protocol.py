@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import Final
 
 from dynamokv.causality.hlc import HybridClock
-from dynamokv.protocol import identity, replica
-from dynamokv.protocol.formation import Driver, Seeker
-from dynamokv.protocol.forward import ForwardOp
-from dynamokv.protocol.get import GetOp
-from dynamokv.protocol.home import Home
-from dynamokv.protocol.lifecycle import Lifecycle
+from dynamokv.protocol import replica
+from dynamokv.protocol.membership.formation import Driver, Seeker
+from dynamokv.protocol.membership.lifecycle import Lifecycle
+from dynamokv.protocol.membership.transfer import Fill
 from dynamokv.protocol.node import Node
-from dynamokv.protocol.requests import RequestTable
-from dynamokv.protocol.tally import Tally
-from dynamokv.protocol.transfer import Fill
+from dynamokv.protocol.requests.forward import ForwardOp
+from dynamokv.protocol.requests.get import GetOp
+from dynamokv.protocol.requests.table import RequestTable
+from dynamokv.protocol.requests.tally import Tally
+from dynamokv.protocol.state import identity
+from dynamokv.protocol.state.home import Home
 from dynamokv.types import replicas_needed
 from tests.protocol import test_damaged_store
 from tests.sim.mutants_patch import Edit, Mutant

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from dynamokv.merkle import compare
-from dynamokv.protocol.exchange import Talk
-from dynamokv.protocol.exchanges import Exchanges
-from dynamokv.protocol.forest import Forest, Plot
+from dynamokv.protocol.healing.exchange import Talk
+from dynamokv.protocol.healing.exchanges import Exchanges
 from dynamokv.protocol.node import Node
+from dynamokv.protocol.state.forest import Forest, Plot
 from dynamokv.runtime.commit_queue import CommitQueue
 from tests.sim.mutants_patch import Edit, Mutant
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from dynamokv.protocol import transfer
-from dynamokv.protocol.formation import Driver
-from dynamokv.protocol.get import GetOp
-from dynamokv.protocol.lifecycle import Lifecycle
-from dynamokv.protocol.put import PutOp
-from dynamokv.protocol.replacing import Replacing
+from dynamokv.protocol.membership import transfer
+from dynamokv.protocol.membership.formation import Driver
+from dynamokv.protocol.membership.lifecycle import Lifecycle
+from dynamokv.protocol.membership.replacing import Replacing
+from dynamokv.protocol.requests.get import GetOp
+from dynamokv.protocol.requests.put import PutOp
 from dynamokv.ring import placement
 from tests.issues import test_members_in_memory
-from tests.protocol import test_replacing
+from tests.protocol.membership import test_replacing
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from dynamokv.protocol.load.transit import Transit, _Sender
 from dynamokv.protocol.node import Node
-from dynamokv.protocol.transit import Transit, _Sender
 from tests.issues import (
     test_copy_while_stopping,
     test_put_while_stopping,
     test_swept_while_stopping,
 )
-from tests.protocol import test_transit
+from tests.protocol.load import test_transit
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by
 

@@ -31,7 +31,7 @@ REDUNDANT: Final[dict[str, str]] = {
     ),
     "own old writes prove amnesia": (
         "a new actor is minted too often, which costs room in contexts and nothing else; "
-        "protocol/test_horizons.py shows the rule"
+        "protocol/state/test_horizons.py shows the rule"
     ),
 }
 """Another safeguard stands behind these, as things are now."""

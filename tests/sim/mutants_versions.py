@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from dynamokv.causality import versions
-from dynamokv.protocol.put import PutOp
+from dynamokv.protocol.requests.put import PutOp
 from dynamokv.wire import context as tokens
 from dynamokv.wire import record as records
 from tests.sim.mutants_patch import Edit, Mutant

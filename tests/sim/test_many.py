@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dynamokv.protocol.home import Home
-from dynamokv.protocol.tally import Tally
+from dynamokv.protocol.requests.tally import Tally
+from dynamokv.protocol.state.home import Home
 from dynamokv.storage.lsm.options import Compaction, Compression, LSMOptions
 from dynamokv.testing.campaign import __main__ as command
 from dynamokv.testing.campaign import rare

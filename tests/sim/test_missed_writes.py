@@ -7,9 +7,9 @@ from itertools import count, islice
 import pytest
 
 from dynamokv import limits
-from dynamokv.protocol import batch
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
+from dynamokv.protocol.requests import batch
 from dynamokv.testing.simulation.cluster import Cluster
 from dynamokv.testing.simulation.process import Process
 from dynamokv.wire import messages as m

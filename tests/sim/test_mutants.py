@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from dynamokv.protocol.get import GetOp
-from dynamokv.protocol.tally import Tally, Verdict
+from dynamokv.protocol.requests.get import GetOp
+from dynamokv.protocol.requests.tally import Tally, Verdict
 from dynamokv.types import NodeId
 from tests.sim.mutants import main
 from tests.sim.mutants_patch import Edit, Misfit, Mutant

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from dynamokv.protocol import home
 from dynamokv.protocol.effects import Effect, Event
+from dynamokv.protocol.state import home
 from dynamokv.testing.campaign.plan import Plan
 from dynamokv.testing.campaign.run import Watcher, play, replay
 from dynamokv.testing.simulation.process import Process

@@ -15,11 +15,11 @@ from collections.abc import Callable
 
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
-from dynamokv.protocol.liveness import Liveness
-from dynamokv.protocol.liveness_beliefs import Peer
-from dynamokv.protocol.liveness_gossip import NEVER, Incarnation, News
+from dynamokv.protocol.liveness.beliefs import Peer
+from dynamokv.protocol.liveness.gossip import NEVER, Incarnation, News
+from dynamokv.protocol.liveness.liveness import Liveness
+from dynamokv.protocol.membership.reachability import standing
 from dynamokv.protocol.node import Node
-from dynamokv.protocol.reachability import standing
 from dynamokv.testing.simulation.process import Process
 from dynamokv.types import NodeId
 from dynamokv.wire.probes import PROBES, State

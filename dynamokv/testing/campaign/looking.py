@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from dynamokv.errors import StorageError
 from dynamokv.ports import Reader
-from dynamokv.protocol.hint_rows import Hint, Kind
+from dynamokv.protocol.state.hint_rows import Hint, Kind
 from dynamokv.testing.disk import SimulatedDisk
 from dynamokv.testing.simulation.machine import Machine
 from dynamokv.testing.simulation.memory import MemoryDisk

@@ -10,7 +10,7 @@ from functools import partial
 
 from dynamokv.merkle.tree import Tree
 from dynamokv.ports import StorageEngine
-from dynamokv.protocol.forest import Plot
+from dynamokv.protocol.state.forest import Plot
 from dynamokv.testing.campaign.looking import looked
 from dynamokv.testing.simulation.process import Process
 from dynamokv.wire import keys as row_keys

@@ -14,7 +14,7 @@ from functools import reduce
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from dynamokv.protocol.batch import group
+from dynamokv.protocol.requests.batch import group
 from dynamokv.testing.campaign.asking import Asking
 from dynamokv.testing.campaign.history import Asked, History, Read
 from dynamokv.testing.campaign.looking import kept, stored

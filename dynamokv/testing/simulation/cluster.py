@@ -21,7 +21,7 @@ from contextlib import suppress
 from random import Random
 from typing import Any, Final
 
-from dynamokv.protocol.home import Settings
+from dynamokv.protocol.state.home import Settings
 from dynamokv.runtime import boot
 from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.testing.disk import SimulatedDisk
@@ -104,8 +104,9 @@ class Cluster(Processes):
         return copy
 
     def start(self, machine: Machine, **settings: Any) -> Process:
-        """Boot a member from what is on the machine's disk. Settings (``protocol.home.Settings``)
-        are kept for its next start; a new ``address`` moves the machine.
+        """Boot a member from what is on the machine's disk. Settings
+        (``protocol.state.home.Settings``) are kept for its next start; a new ``address`` moves the
+        machine.
 
         Raises:
             StorageError: as ``Machine.open``.

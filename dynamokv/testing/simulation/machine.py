@@ -15,7 +15,7 @@ from typing import Any, Final
 from dynamokv.errors import StorageError
 from dynamokv.limits import CLOCK_DRIFT_MAX_MS
 from dynamokv.ports import StorageEngine
-from dynamokv.protocol.identity import Identity
+from dynamokv.protocol.state.identity import Identity
 from dynamokv.ring.topology import Topology
 from dynamokv.runtime import boot
 from dynamokv.storage.lsm.engine import LSMEngine
@@ -50,7 +50,7 @@ class Machine:
         disk: of files, or a ``MemoryDisk``. Set its attributes to make it fail; it is another
             object after each process that ended without a clean stop.
         commit_latency: what a job of the committer takes.
-        settings: of its processes (``protocol.home.Settings``), as they were last given.
+        settings: of its processes (``protocol.state.home.Settings``), as they were last given.
         describe: what its process says of itself to a client that asks; its name, unless set.
         fsync_interval_seconds: between two fsyncs, at ``Durability.INTERVAL``.
         loss: how its process ends when the disk says that it ends (``SimulatedDisk.crash_at``).

@@ -1,0 +1,117 @@
+"""The pages that a node gives to members that are being filled (``transfer``).
+
+Knows: which keys of a partition each of them still has to be shown, and what was asked while the
+background had to wait. Must not know: what becomes of a page.
+
+Rules:
+    - The keys of a partition are listed once, when its turn comes: also those that are only on
+      their way to the disk. What is written afterwards is decided by quorums that know who is
+      filled.
+    - Before the first page its asker is told below what time nobody makes writes.
+    - It is background work: a question that comes while that goes too fast for the foreground is
+      answered as soon as it may be. Each member has one such question, its last.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from dynamokv import limits
+from dynamokv.errors import StorageError
+from dynamokv.protocol.effects import Again, Effect, Received, Send
+from dynamokv.protocol.replica import refuse_damaged
+from dynamokv.protocol.state.home import Home
+from dynamokv.wire import keys as row_keys
+from dynamokv.wire.messages import Scan, Scanned
+from dynamokv.wire.rounds import Horizons
+from dynamokv.wire.weight import weight_of
+
+
+class Giver:
+    """Of one node.
+
+    Attributes:
+        listed: the partition that each member is being shown, and its keys.
+        waiting: the questions that are answered at ``due``.
+        due: in the clock's monotonic seconds.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.listed: dict[bytes, tuple[int, list[bytes]]] = {}
+        self.waiting: dict[bytes, Scan] = {}
+        self.due = math.inf
+
+    def serve(self, peer: bytes, message: Scan) -> list[Effect]:
+        """One page of what this node and the asker both own; later, if it has to wait."""
+        home = self.home
+        now, pressure = home.clock.monotonic(), home.load.pressure
+        if not pressure.may_work(now):
+            home.counters["pages_postponed"] += 1
+            self.waiting[peer] = message
+            self.due = now + pressure.pause(now)
+            return []
+        self.waiting.pop(peer, None)
+        try:
+            page = self._page(peer, message)
+        except StorageError as error:
+            # Without these rows the newcomer would count as a copy that it is not: it asks again.
+            return refuse_damaged(home, peer, message.id, [], error)
+        pressure.spend(now, weight_of(page), len(page.keys))
+        effects: list[Effect] = [Send(peer, page)]
+        if message.start <= row_keys.FIRST_DATA_ROW:
+            floor = Horizons(home.epoch, home.horizons.floor, [], [], [], [])
+            effects.insert(0, Send(peer, floor))
+        return effects
+
+    def tick(self, now: float) -> list[Effect]:
+        """What waited is asked once more, if it is time: the ring may be another one by now."""
+        if now < self.due:
+            return []
+        waiting, self.waiting, self.due = self.waiting, {}, math.inf
+        return [Again(Received(peer, message)) for peer, message in waiting.items()]
+
+    def on_peer_down(self, peer: bytes) -> None:
+        """It will ask again, from where it is."""
+        self.listed.pop(peer, None)
+        self.waiting.pop(peer, None)
+
+    def _page(self, peer: bytes, message: Scan) -> Scanned:
+        start = message.start
+        keys: list[bytes] = []
+        page: list[bytes] = []
+        size = 0
+        home = self.home
+        items = home.settings.scan_page_items
+        for partition in self._shared(peer, start):
+            for key in self._listed(peer, partition, start):
+                if len(page) == items or size >= limits.SCAN_PAGE_BYTES:
+                    return Scanned(message.id, keys, page, key)
+                record = home.reader.newest(key)
+                if record is not None:
+                    keys.append(key)
+                    page.append(record)
+                    size += len(record)
+        self.listed.pop(peer, None)
+        return Scanned(message.id, keys, page, b"")
+
+    def _shared(self, peer: bytes, start: bytes) -> Iterator[int]:
+        """The partitions that this node and a peer both own, from that of a row on."""
+        home = self.home
+        first = int.from_bytes(start[:2].ljust(2, b"\0"))
+        for partition in range(first, len(home.owners)):
+            owners = home.owners[partition]
+            if peer in owners and home.node_id in owners:
+                yield partition
+
+    def _listed(self, peer: bytes, partition: int, start: bytes) -> list[bytes]:
+        """The keys of a partition that a scan has still to go through, from ``start`` on."""
+        listed = self.listed.get(peer)
+        first, end = row_keys.partition_range(partition)
+        if listed is None or listed[0] != partition or start <= first:
+            rows = self.home.reader.scan(first, end)
+            listed = self.listed[peer] = (partition, [key for key, _ in rows])
+        keys = listed[1]
+        return keys[bisect_left(keys, start) :]

@@ -1,0 +1,157 @@
+"""Owners that cannot read all of a partition, and get back what they cannot read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dynamokv.errors import CorruptionError
+from dynamokv.merkle.messages import Branches, CompareLeaves, CompareRoot, Differing
+from dynamokv.merkle.tree import FAN_OUT
+from dynamokv.protocol import effects as e
+from dynamokv.wire import messages as m
+from tests.protocol.fakes import Store
+from tests.protocol.healing.pair import Pair, Side, row, some
+from tests.protocol.lone import Lone, of, sent
+
+
+class Rotten(Store):
+    """A store with a rotten range: a key of it can be read again when it was written anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rot: set[bytes] = set()
+
+    def visible(self, key: bytes) -> bytes | None:
+        if key in self.rot and key not in self.rows:
+            raise CorruptionError("block 7 is damaged")
+        return super().visible(key)
+
+    def newest(self, key: bytes) -> bytes | None:
+        return super().newest(key) if key in self._newest else self.visible(key)
+
+    def scan_visible(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        if any(start <= key < end for key in self.rot):
+            raise CorruptionError("block 7 is damaged")
+        return super().scan_visible(start, end)
+
+    def scan_readable(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return iter([kept for kept in super().scan_visible(start, end) if kept[0] not in self.rot])
+
+
+def rot(side: Side, *keys: bytes) -> list[e.Mend]:
+    """These rows of a member are rotten; what it has its store read again."""
+    store = Rotten()
+    store.rows.update(side.store.rows)
+    store.rot.update(keys)
+    store.account = side.home.forest
+    side.store = side.home.reader = store
+    side.home.forest._reader = store
+    mended: list[e.Mend] = []
+    step = side.node.step
+
+    def seen(event: e.Event) -> list[e.Effect]:
+        effects = step(event)
+        for effect in of(e.Mend, effects):
+            mended.append(effect)
+            store.rot.clear()
+        return effects
+
+    side.node.step = seen  # type: ignore[method-assign]
+    for key in keys:
+        del store.rows[key]
+    return mended
+
+
+def pair_with_rot(**settings: Any) -> tuple[Pair, list[e.Mend]]:
+    pair = Pair(some(20), some(20), **settings)
+    mended = rot(pair.one, row(3), row(4))
+    return pair, mended
+
+
+def up(pair: Pair) -> None:
+    """The third member has nothing, and says so at once."""
+    for side in (pair.one, pair.other):
+        third = next(p for p in side.peers if p not in (pair.one.me, pair.other.me))
+        side.home.owners = tuple(
+            tuple(owner for owner in owners if owner != third) for owners in side.home.owners
+        )
+
+
+def test_what_cannot_be_read_is_brought_back_and_then_read_again() -> None:
+    pair, mended = pair_with_rot()
+    up(pair)
+    pair.run(8.0)
+    assert mended == [e.Mend(3)]
+    assert pair.equal
+    assert pair.one.count("partitions_mended") == 1
+    assert not pair.one.home.forest.unreadable
+
+
+def test_not_before_all_other_owners_gave_what_they_have() -> None:
+    pair, mended = pair_with_rot()
+    pair.run(8.0)
+    assert not mended, "the third one is down"
+    assert pair.one.count("repaired_by_exchange_fetched") == 2
+    assert pair.one.home.forest.root(3) is None
+
+
+def test_a_key_that_could_not_be_had_keeps_the_quarantine() -> None:
+    pair, mended = pair_with_rot()
+    up(pair)
+
+    def damaged(key: bytes) -> bytes | None:
+        if key == row(4):
+            raise CorruptionError("block 7 is damaged")
+        return pair.other.store.disk.get(key)
+
+    pair.other.store.visible = damaged  # type: ignore[method-assign]
+    pair.run(5.0)
+    assert not mended
+
+
+def test_two_who_cannot_read_everything_tell_each_other_what_they_can() -> None:
+    pair, mended = pair_with_rot()
+    others = rot(pair.other, row(7))
+    up(pair)
+    pair.run(10.0)
+    assert mended == others == [e.Mend(3)]
+    assert pair.equal
+    assert pair.one.rows.keys() == some(20).keys()
+
+
+def test_a_damaged_read_makes_its_partition_unreadable() -> None:
+    lone = Lone()
+    forest = lone.home.forest
+    lone.home.damaged_read([row(1), row(2, partition=5)])
+    assert forest.unreadable == {3, 5}
+    assert list(forest.fresh) == [3, 5]
+    assert forest.root(3) is None
+    lone.home.damaged_read([row(1)])
+    assert list(forest.fresh) == [3, 5], "it is known already"
+    lone.after(1.0)
+    assert not forest.unreadable, "it could be read after all"
+    forest.adopt(lone.topology, [0], lone.home.actor)
+    lone.home.damaged_read([row(1)])
+    assert not forest.unreadable, "it is not this member's"
+
+
+def test_a_partition_that_goes_takes_its_damage_along() -> None:
+    lone = Lone()
+    lone.home.damaged_read([row(1)])
+    lone.home.forest.adopt(lone.topology, [0], lone.home.actor)
+    assert not lone.home.forest.unreadable
+
+
+def test_one_who_cannot_read_everything_answers_only_another_such_one() -> None:
+    lone = Lone()
+    lone.home.load.pressure.spend(0.0, 1 << 40)
+    lone.home.damaged_read([row(1)])
+    peer = lone.peers[0]
+    whole = lone.receive(peer, CompareRoot(7, 1, 3, b"not an empty one"))
+    assert sent(m.Refused, whole)
+    effects = lone.receive(peer, CompareRoot(8, 1, 3, bytes(16)))
+    assert sent(Branches, effects)[peer].sums != bytes(512)
+    leaves = CompareLeaves(9, 1, 3, [0, 2], bytes(1024))
+    [differing] = sent(Differing, lone.receive(peer, leaves)).values()
+    assert differing.leaves == [*range(FAN_OUT), *range(2 * FAN_OUT, 3 * FAN_OUT)]

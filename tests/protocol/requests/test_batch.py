@@ -1,0 +1,53 @@
+"""Grouping: every position once, owners shared, limits kept."""
+
+from __future__ import annotations
+
+from random import Random
+
+from dynamokv import limits
+from dynamokv.protocol.requests.batch import group
+from dynamokv.wire.keys import name_of
+from tests.protocol.lone import Lone
+
+
+def names_of(count: int) -> list[bytes]:
+    return [name_of(b"", b"name %d" % number) for number in range(count)]
+
+
+def test_names_of_the_same_owners_travel_together() -> None:
+    lone = Lone(5)
+    names = names_of(200)
+    groups = group(lone.home, names, [1] * 200)
+    assert sorted(position for members in groups for position in members) == list(range(200))
+    owners = [{lone.home.locate(names[at])[1] for at in members} for members in groups]
+    assert all(len(shared) == 1 for shared in owners)
+    assert len(groups) == len(set.union(*owners)), "no group more than there are sets of owners"
+
+
+def test_in_a_ring_where_all_own_all_there_is_one_group() -> None:
+    assert group(Lone().home, names_of(200), [1] * 200) == [list(range(200))]
+
+
+def test_a_group_has_so_many_names() -> None:
+    count = limits.BATCH_GROUP_ITEMS
+    groups = group(Lone().home, names_of(2 * count + 1), [0] * (2 * count + 1))
+    assert [len(members) for members in groups] == [count, count, 1]
+
+
+def test_a_group_has_so_many_bytes_or_one_name() -> None:
+    whole = limits.BATCH_GROUP_BYTES
+    sizes = [whole - 1, 1, 1, 2 * whole, whole // 2, whole // 2, 1]
+    groups = group(Lone().home, names_of(len(sizes)), sizes)
+    assert groups == [[0, 1], [2], [3], [4, 5], [6]]
+
+
+def test_no_group_is_too_large_whatever_comes() -> None:
+    lone, random = Lone(5), Random(0)
+    for _ in range(20):
+        sizes = [random.randrange(limits.BATCH_GROUP_BYTES // 3) for _ in range(50)]
+        for members in group(lone.home, names_of(50), sizes):
+            assert sum(sizes[at] for at in members) <= limits.BATCH_GROUP_BYTES
+
+
+def test_nothing_makes_no_group() -> None:
+    assert group(Lone().home, [], []) == []
