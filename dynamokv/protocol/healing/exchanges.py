@@ -259,10 +259,14 @@ class Exchanges:
             effects = effects + self._brought_back(talk.peer, talk.partition)
         self._drop(talk)
         self.home.counters["exchanges_given_up" if failed else "exchanges"] += 1
+        now = self.home.clock.monotonic()
         # Whoever has no tree asks when it has one, but not somebody who cannot read everything.
         if talk.repaired or (failed and (talk.damaged or not talk.refused)):
-            again = self.home.clock.monotonic() + limits.EXCHANGE_AGAIN_SECONDS
+            again = now + limits.EXCHANGE_AGAIN_SECONDS
             self._compare_later(talk.peer, talk.partition, again)
+        elif talk.damaged and talk.skipped:
+            # As often as it is tried to read everything; the slow round would take a minute.
+            self._compare_later(talk.peer, talk.partition, now + limits.TREE_RETRY_SECONDS_MAX)
         return effects
 
     def _brought_back(self, peer: NodeId, partition: int) -> list[Effect]:

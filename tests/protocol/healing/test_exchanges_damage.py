@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dynamokv import limits
 from dynamokv.errors import CorruptionError
 from dynamokv.merkle.messages import Branches, CompareLeaves, CompareRoot, Differing
 from dynamokv.merkle.tree import FAN_OUT
@@ -108,6 +109,9 @@ def test_a_key_that_could_not_be_had_keeps_the_quarantine() -> None:
     pair.other.store.visible = damaged  # type: ignore[method-assign]
     pair.run(5.0)
     assert not mended
+    pair.other.store.visible = pair.other.store.disk.get  # type: ignore[method-assign]
+    pair.run(limits.TREE_RETRY_SECONDS_MAX)
+    assert mended == [e.Mend(3)], "long before the slow round"
 
 
 def test_two_who_cannot_read_everything_tell_each_other_what_they_can() -> None:
