@@ -40,9 +40,10 @@ PROMPT_SECONDS: Final = 0.25
 
 HANDOFF_SECONDS: Final = 60.0
 
-FRAMES_MAX: Final = 2
+FRAMES_MAX: Final = 3
 """Of each user for each other one, in a second in which nobody asks anything. A member probes two
-others in it and answers as many, wherever they are, so clients have most of this to spare."""
+others in it and answers as many, wherever they are, and may ask all of them for a round of
+collecting; clients have most of this to spare."""
 
 Failed: TypeAlias = Callable[[bytes, str], None]
 
