@@ -232,7 +232,7 @@ reads after 30 ms."""
 SLOW_MISSES_SECONDS: Final = 1.0
 """A peer that was slow for longer may have run out of credit, and missed what was not sent then."""
 
-FORWARD_LOST_SECONDS: Final = 10.0
+ANSWER_LOST_SECONDS: Final = 10.0
 """So long after its deadline an answer counts as lost, and its owner is tried again: as long as a
 host is expected to hold its GIL at most."""
 

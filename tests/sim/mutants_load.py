@@ -85,7 +85,7 @@ LOAD: Final = (
         (
             Edit(
                 GetOp.start,
-                "(credit.is_behind(owner, late), owner in home.slow)",
+                "(credit.is_behind(owner, late, now), owner in home.slow)",
                 "owner in home.slow",
             ),
         ),

@@ -110,12 +110,18 @@ class Credit:
         self._accounts.pop(peer, None)
         self.short.discard(peer)
 
-    def is_behind(self, peer: bytes, since: float) -> bool:
-        """Whether a read that was asked before this moment is not answered yet."""
+    def is_behind(self, peer: bytes, since: float, now: float) -> bool:
+        """Whether a read that was asked before this moment is not answered yet, and may still be:
+        whoever is asked last would never show that an answer was lost."""
         account = self._accounts.get(peer)
-        if account is None or not account.fetches:
-            return False
-        return next(iter(account.fetches.values())) < since
+        while account is not None and account.fetches:
+            id, asked = next(iter(account.fetches.items()))
+            if asked >= since:
+                break  # and so were those after it
+            if now < account.questions[id][2] + limits.ANSWER_LOST_SECONDS:
+                return True
+            del account.fetches[id]
+        return False
 
     def is_silent(self, peer: bytes, now: float) -> bool:
         """Whether it should have answered what it was passed on, and may still do so: after a while
@@ -124,7 +130,7 @@ class Credit:
         for _, asked, deadline in account.questions.values() if account is not None else ():
             if asked + limits.FORWARD_LATE_SECONDS >= now:
                 return False  # and those after it were asked later
-            if now < deadline + limits.FORWARD_LOST_SECONDS:
+            if now < deadline + limits.ANSWER_LOST_SECONDS:
                 return True
         return False
 

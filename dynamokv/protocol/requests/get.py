@@ -90,8 +90,10 @@ class GetOp:
         self.spare = spare[turn:] + spare[:turn]
         missing, late = tally.needed - len(tally.yes), now - hedging.delay
         credit = home.load.credit
-        if home.slow or missing > 1 or (missing and credit.is_behind(self.spare[0], late)):
-            self.spare.sort(key=lambda owner: (credit.is_behind(owner, late), owner in home.slow))
+        if home.slow or missing > 1 or (missing and credit.is_behind(self.spare[0], late, now)):
+            self.spare.sort(
+                key=lambda owner: (credit.is_behind(owner, late, now), owner in home.slow)
+            )
         effects = self._ask(home, missing)
         if home.returned:
             returned = home.recently_returned(now)
@@ -229,7 +231,7 @@ class GetOp:
                 for key, record in zip(self.keys, joined, strict=False)
             ]
         replicas: list[bytes] = list(self.tally.yes)
-        done = GetDone(self.origin.id, home.epoch, self.tally.needed, replicas, joined, seals)
+        done = GetDone(self.origin.id, self.epoch, self.tally.needed, replicas, joined, seals)
         return [answer(self.origin, done)]
 
     def _repair(self, home: Home) -> list[Effect]:

@@ -121,7 +121,7 @@ class PutOp:
                 return self._end(*tally.why_not())
             rows = self._mint(home, keys)
             if not rows:
-                return self._finish(home)
+                return self._finish()
             rows += self._owe(home, away)
             effects.append(Write(rows, Written(self.id), WriteFailed(self.id, "")))
         budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
@@ -133,7 +133,7 @@ class PutOp:
         if self.starts > 1 and (owed := self._owe(home, away)):
             effects.append(Write(owed, None, HintsRefused()))
         # A write that just left waits for itself; one that starts again may have all it needs.
-        return effects if self.starts == 1 else effects + self._settle(home)
+        return effects if self.starts == 1 else effects + self._settle()
 
     def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
         """An owner holds it durably; this node itself reports in the same way, as ``Written``."""
@@ -142,12 +142,12 @@ class PutOp:
         owner = self.stand_ins.get(NodeId(peer))
         if owner is None:
             self.tally.add(NodeId(peer))
-            return self._settle(home)
+            return self._settle()
         if owner not in self.hinted:
             self.hinted.append(owner)
         if self.sloppy:
             self.tally.add_stand_in(owner, NodeId(peer))
-        return self._settle(home)
+        return self._settle()
 
     def on_failure(self, home: Home, peer: bytes, reason: str, *, untouched: bool) -> list[Effect]:
         """An owner will not acknowledge. When it is this node's own disk, nothing can be promised
@@ -161,7 +161,7 @@ class PutOp:
             return self._end(
                 FailedCode.INDETERMINATE, f"the coordinator's own disk failed: {reason}"
             )
-        return self._settle(home)
+        return self._settle()
 
     def on_timer(self, home: Home, now: float) -> list[Effect]:
         """Early: stand-ins count from now on, though owners may still answer. At the deadline,
@@ -169,7 +169,7 @@ class PutOp:
         if now < self.deadline:
             self.turn = self.deadline
             self.tally.patient = False
-            return self._settle(home)
+            return self._settle()
         for owner in self.tally.owners:
             self.tally.fail(owner, "no answer in time")
         return self._end(FailedCode.INDETERMINATE, "")
@@ -263,20 +263,20 @@ class PutOp:
             return False
         return after > home.settings.sibling_cap or len(record) > limits.RECORD_BYTES_MAX
 
-    def _settle(self, home: Home) -> list[Effect]:
+    def _settle(self) -> list[Effect]:
         verdict = self.tally.verdict
         if verdict is Verdict.LOST:
             return self._end(FailedCode.INDETERMINATE, "")
         if verdict is Verdict.WON and self.stored:
-            return self._finish(home)
+            return self._finish()
         return []
 
-    def _finish(self, home: Home) -> list[Effect]:
+    def _finish(self) -> list[Effect]:
         self.done = True
         tally = self.tally
         done = PutDone(
             self.origin.id,
-            home.epoch,
+            self.epoch,
             tally.needed,
             tally.replicas(),
             tally.sloppy,

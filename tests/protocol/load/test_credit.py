@@ -6,10 +6,10 @@ from collections import Counter
 from itertools import pairwise
 
 from dynamokv.limits import (
+    ANSWER_LOST_SECONDS,
     CREDIT_PROBE_SECONDS,
     CREDIT_PROBE_SECONDS_MAX,
     FORWARD_LATE_SECONDS,
-    FORWARD_LOST_SECONDS,
     MiB,
 )
 from dynamokv.protocol import effects as e
@@ -132,14 +132,27 @@ def test_a_link_that_ends_gives_all_back() -> None:
 
 def test_who_owes_a_read_for_long_is_behind() -> None:
     credit = Credit(9, MiB)
-    assert not credit.is_behind(PEER, 5.0)
+    assert not credit.is_behind(PEER, 5.0, 5.1)
     taken(credit, 1)
-    assert not credit.is_behind(PEER, 5.0), "a write may take its time"
+    assert not credit.is_behind(PEER, 5.0, 5.1), "a write may take its time"
     ask(credit, 2, 1.0, fetches=True)
     ask(credit, 3, 2.0, fetches=True)
-    assert (credit.is_behind(PEER, 1.0), credit.is_behind(PEER, 1.1)) == (False, True)
+    assert not credit.is_behind(PEER, 1.0, 1.1)
+    assert credit.is_behind(PEER, 1.1, 1.2)
     assert credit.give_back(PEER, 2, 3.0) == 1.0, "when it was asked"
-    assert not credit.is_behind(PEER, 1.1)
+    assert not credit.is_behind(PEER, 1.1, 1.2)
+
+
+def test_who_lost_a_read_is_behind_until_the_answer_counts_as_lost() -> None:
+    credit = Credit(9, MiB)
+    ask(credit, 1, 1.0, fetches=True)
+    ask(credit, 2, 5.0, fetches=True)
+    lost = 2.0 + ANSWER_LOST_SECONDS
+    assert credit.is_behind(PEER, 4.0, lost - 0.1)
+    assert not credit.is_behind(PEER, 4.0, lost)
+    assert credit.is_behind(PEER, lost - 1.0, lost), "there is another one"
+    credit.give_back(PEER, 1, lost)
+    assert credit.outstanding(PEER) == (1, 100), "it is outstanding all the same"
 
 
 def test_who_owes_anything_for_long_is_silent_until_the_answer_is_lost() -> None:
@@ -149,7 +162,7 @@ def test_who_owes_anything_for_long_is_silent_until_the_answer_is_lost() -> None
     ask(credit, 1, 1.0, seconds=1.0)
     assert not credit.is_silent(PEER, 1.0 + late)
     assert credit.is_silent(PEER, 1.1 + late)
-    lost = 2.0 + FORWARD_LOST_SECONDS
+    lost = 2.0 + ANSWER_LOST_SECONDS
     assert not credit.is_silent(PEER, lost)
     ask(credit, 2, lost)
     assert not credit.is_silent(PEER, lost + late), "it gets another chance"
