@@ -68,6 +68,20 @@ def test_what_is_known_already_is_acknowledged_by_the_log_as_well() -> None:
     ]
 
 
+def test_what_a_disk_refused_is_written_by_the_next_promise_of_it() -> None:
+    lone = Lone()
+    lone.receive(lone.peers[0], replicate(lone, NEW))
+    assert lone.store.begin()
+    lone.receive(lone.peers[1], replicate(lone, NEW, id=8))
+    lone.store.disk.failing = "DiskFull"
+    (refused,) = lone.store.finish()
+    lone.store.disk.failing = ""
+    assert isinstance(refused, e.Send)
+    assert type(refused.message) is m.Refused
+    assert lone.durable() == [e.Send(lone.peers[1], m.Replicated(8))]
+    assert lone.store.rows[lone.row] == NEW
+
+
 def test_a_disk_that_refuses_is_told() -> None:
     lone = Lone()
     lone.receive(lone.peers[0], replicate(lone, NEW))

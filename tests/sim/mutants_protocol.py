@@ -21,7 +21,9 @@ from dynamokv.protocol.requests.tally import Tally
 from dynamokv.protocol.state import identity
 from dynamokv.protocol.state.home import Home
 from dynamokv.types import replicas_needed
-from tests.protocol import test_damaged_store
+from tests.protocol import test_damaged_store, test_replica
+from tests.protocol.membership import test_transfer
+from tests.sim import test_first_words
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.mutants_versions import VERSIONS
 from tests.sim.shown import shown_by
@@ -54,6 +56,7 @@ IDENTITY: Final = (
                 "self.ready or",
             ),
         ),
+        trial=shown_by(test_first_words.test_two_lives_give_no_two_writes_the_same_name),
     ),
     Mutant(
         "time goes back with the wall clock",
@@ -126,6 +129,7 @@ QUORUMS: Final = (
         "what is under way is not written again",
         "a promise that counts on a write whose disk may yet refuse it writes it as well",
         (Edit(replica.serve_replicate, "joined = home.under_way(key)", "pass"),),
+        trial=shown_by(test_replica.test_what_a_disk_refused_is_written_by_the_next_promise_of_it),
     ),
     Mutant(
         "an answer that writes nothing does not wait",
@@ -278,6 +282,7 @@ TOPOLOGY: Final = (
         "a newcomer is whole after one source",
         "a newcomer has read everybody who is up, and half of the others",
         (Edit(Fill.whole, "return enough and all(", "return bool(done) or all("),),
+        trial=shown_by(test_transfer.test_not_whole_while_more_than_half_are_missing),
     ),
     Mutant(
         "a newcomer says it is whole at once",

@@ -10,7 +10,9 @@ from dynamokv.protocol.healing.exchanges import Exchanges
 from dynamokv.protocol.node import Node
 from dynamokv.protocol.state.forest import Forest, Plot
 from dynamokv.runtime.commit_queue import CommitQueue
+from tests.protocol.healing import test_exchanges_damage
 from tests.sim.mutants_patch import Edit, Mutant
+from tests.sim.shown import shown_by
 
 TREES: Final = (
     Mutant(
@@ -132,8 +134,11 @@ EXCHANGES: Final = (
     ),
     Mutant(
         "what cannot be read is left to itself",
-        "a damaged partition is brought back by its other owners",
+        "a damaged partition is brought back by its other owners, and not only in its turn",
         (Edit(Forest.cannot_read, "self.fresh.append(partition)", "pass"),),
+        trial=shown_by(
+            test_exchanges_damage.test_damage_that_shows_later_is_brought_back_at_once_as_well
+        ),
     ),
 )
 

@@ -15,7 +15,7 @@ from dynamokv.protocol.requests.get import GetOp
 from dynamokv.protocol.requests.put import PutOp
 from dynamokv.ring import placement
 from tests.issues import test_members_in_memory
-from tests.protocol.membership import test_replacing
+from tests.protocol.membership import test_lifecycle, test_replacement, test_replacing
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by
 
@@ -55,6 +55,9 @@ REPLACEMENT: Final = (
                 "return read >= min(1, quorum)",
             ),
         ),
+        trial=shown_by(
+            test_replacement.test_it_reads_owners_of_its_partitions_only_and_enough_of_each
+        ),
     ),
     Mutant(
         "a replacement stands on tokens of its own",
@@ -71,6 +74,7 @@ REPLACEMENT: Final = (
                 "elif not self.ready and topology.member(home.node_id) is None:",
             ),
         ),
+        trial=shown_by(test_lifecycle.test_who_was_replaced_counts_in_no_quorum),
     ),
     Mutant(
         "a member that answers at its address is replaced",

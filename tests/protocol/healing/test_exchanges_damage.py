@@ -89,6 +89,18 @@ def test_what_cannot_be_read_is_brought_back_and_then_read_again() -> None:
     assert not pair.one.home.forest.unreadable
 
 
+def test_damage_that_shows_later_is_brought_back_at_once_as_well() -> None:
+    """Long after everything was compared, and long before it is again."""
+    pair = Pair(some(20), some(20))
+    up(pair)
+    pair.run(8.0)
+    mended = rot(pair.one, row(3), row(4))
+    pair.one.home.damaged_read([row(3)])
+    pair.run(2.0)
+    assert mended == [e.Mend(3)]
+    assert pair.equal
+
+
 def test_not_before_all_other_owners_gave_what_they_have() -> None:
     pair, mended = pair_with_rot()
     pair.run(8.0)
