@@ -11,7 +11,7 @@ a node is the highest time that it ever promised not to make a write below.
     floor row   = version u8 = 1 | floor u64
 
 Rules:
-    - Whatever comes in from elsewhere is admitted here, by ``Home.merge``: of a version from below
+    - Whatever comes in from elsewhere is admitted here, by ``Home.join``: of a version from below
       the horizon that this node does not know nothing is taken in. It was deleted.
     - Whoever asked for such a write to be kept is told so (``OUTDATED``). A hint has nothing more
       to do then; a new write is not acknowledged. Its coordinator has lost its promise, and does
