@@ -7,10 +7,12 @@ a store keeps them.
     row  = partition u16 | keyspace u8 | name               what stores and replicas use
 
 So a partition is one contiguous range of a store. The partitions from 0x8000 up do not exist as
-data: the last ones hold the store's own rows (identity and topology, and what it keeps for others),
-which never leave the node under these keys::
+data: the last ones hold the store's own rows, which never leave the node under these keys::
 
-    hint = 0xFFFE | node id of the member it is for, 16 bytes | row
+    horizon  = 0xFFFC | partition u16                       0xFFFF: what this node has promised
+    tree     = 0xFFFD | partition u16
+    hint     = 0xFFFE | node id of the member it is for, 16 bytes | row
+    the node = 0xFFFF | 0 u8 | "identity" or "topology"
 """
 
 from __future__ import annotations
@@ -28,18 +30,20 @@ ROW_KEY_BYTES_MAX: Final = (
     ROW_PREFIX_BYTES + 1 + limits.BUCKET_NAME_BYTES_MAX + limits.KEY_BYTES_MAX
 )
 
-IDENTITY_ROW: Final = b"\xff\xff\x00identity"
-TOPOLOGY_ROW: Final = b"\xff\xff\x00topology"
+HORIZONS: Final = b"\xff\xfc"
+FLOOR_ROW: Final = HORIZONS + b"\xff\xff"
+"""The horizons, one row for each partition, and behind them one for what this node promised."""
 
 TREE_ROWS: Final = b"\xff\xfd"
 END_OF_TREES: Final = b"\xff\xfe"
 """The range of the trees that a clean stop writes down, one row for each partition."""
+
 HINTS: Final = b"\xff\xfe"
 END_OF_HINTS: Final = b"\xff\xff"
 """The range of all hints; those for one member are one range within it."""
-HORIZONS: Final = b"\xff\xfc"
-FLOOR_ROW: Final = HORIZONS + b"\xff\xff"
-"""The horizons, one row for each partition, and behind them one for what this node promised."""
+
+IDENTITY_ROW: Final = b"\xff\xff\x00identity"
+TOPOLOGY_ROW: Final = b"\xff\xff\x00topology"
 
 FIRST_DATA_ROW: Final = b"\x00\x00\x00"
 END_OF_DATA: Final = b"\x80\x00\x00"
@@ -67,7 +71,7 @@ def partition_range(partition: int) -> tuple[bytes, bytes]:
 
 
 def partition_of(row: bytes) -> int:
-    """The partition of a data row."""
+    """The partition of a data row, or of a key that begins like one."""
     return row[0] << 8 | row[1]
 
 

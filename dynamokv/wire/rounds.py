@@ -13,11 +13,14 @@ from typing import NamedTuple
 class RoundStep(IntEnum):
     """What a ``Round`` asks for.
 
-    ``SETTLE``   of all members: make no write below the time. Of which partitions do you keep no
-    hint, and hold the same, where you own them? ``CONFIRM``  of owners: turn away what is older
-    than the time from now on; is this what you hold? ``ADOPT``    of owners: this is the horizon
-    now. ``COLLECT``  to owners: all have it, so what is dead below it may go. ``ABANDON``  to
-    owners: nothing comes of it. ``HOLD``     of an owner: is your horizon still as high as this?
+    - ``SETTLE``, of all members: make no write below the time. Of which partitions do you keep no
+      hint, and hold the same, where you own them?
+    - ``CONFIRM``, of owners: turn away what is older than the time from now on; is this what you
+      hold?
+    - ``ADOPT``, of owners: this is the horizon now.
+    - ``COLLECT``, to owners: all have it, so what is dead below it may go.
+    - ``ABANDON``, to owners: nothing comes of it.
+    - ``HOLD``, of an owner: is your horizon still as high as this?
     """
 
     SETTLE = 1
@@ -29,8 +32,9 @@ class RoundStep(IntEnum):
 
 
 class Round(NamedTuple):
-    """One step of a round that raises horizons to ``time``; answered by ``Agreed``, except for the
-    last two. ``roots``: what the asker holds of each partition, where it is asked for that."""
+    """One step of a round that raises horizons to ``time``; answered by ``Agreed``, except for
+    ``COLLECT`` and ``ABANDON``. ``roots``: what the asker holds of each partition, for those who
+    have to say whether they hold the same."""
 
     id: int
     epoch: int

@@ -45,7 +45,7 @@ def stand_ins(home: Home, row: bytes, away: Container[NodeId]) -> dict[NodeId, N
     assert placement is not None
     # One that is being filled may yet lose its place; one that owes too much cannot be asked.
     up = {node for node in home.up if not home.why_not(node)} - {topology.change}
-    preferences = preference_list(int.from_bytes(row[:2]), placement, up)
+    preferences = preference_list(row_keys.partition_of(row), placement, up)
     return {node: owner for node, _, owner in preferences if owner is not None and owner in away}
 
 
@@ -53,7 +53,7 @@ def serve_hint(home: Home, peer: bytes, message: m.Hint) -> list[Effect]:
     """Keep the records, and acknowledge once that is durable."""
     try:
         for key, record in zip(message.keys, message.records, strict=True):
-            if int.from_bytes(key[:2]) >= len(home.owners):
+            if row_keys.partition_of(key) >= len(home.owners):
                 raise ValueError("a row of a partition that does not exist")
             home.checked(record)
             if home.horizons.is_outdated(record):
@@ -268,7 +268,7 @@ class Handoff:
         rows = hints.forget(strays)
         for key, record in kept.items():
             home.counters["hints_rehomed"] += 1
-            for owner in home.owners[int.from_bytes(key[:2])]:
+            for owner in home.owners[row_keys.partition_of(key)]:
                 if owner != home.node_id:
                     rows += hints.keep(owner, [key], [record], whatever_size=True) or []
                     continue

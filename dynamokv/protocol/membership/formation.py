@@ -1,11 +1,12 @@
 """How a ring comes to be: the founder founds it, the others join it, one at a time, until it has
 ``n`` members.
 
-Two sides, both plain state machines driven by ``node.py``:
+Two sides, both plain state machines driven by ``lifecycle.py``:
 
-``Seeker``  a process without a place asks the seeds, and follows their hints, until a topology
-names it. ``Driver``  the first member in the record decides every change, makes it durable, and
-tells the others.
+- ``Seeker``: a process without a place asks the seeds, and follows their hints, until a topology
+  names it.
+- ``Driver``: the first member in the record decides every change, makes it durable, and tells the
+  others.
 
 Rules:
     - The first seed founds, and only when no other seed knows a ring: each said so, or stayed
@@ -16,8 +17,8 @@ Rules:
     - While the ring has fewer members than copies, every member owns every key. So a newcomer may
       be added at once: any quorum after it meets any quorum before it, as long as the next newcomer
       waits until this one holds everything (``change`` in the record). Beyond ``n`` members,
-      partitions would have to move between owners, and this version
-      does not move them: it refuses. Start such a ring with ``expect_members``.
+      partitions would have to move between owners, and this version does not move them: it refuses.
+      Start such a ring with ``expect_members``.
     - A newcomer that is gone before it was filled loses its place to the next that asks. So until
       then its acknowledgements do not count where a quorum could need them (``home.uncounted``).
     - A decision is durable before anyone hears of it.
@@ -82,6 +83,11 @@ class Seeker:
         said: the last answer of each that did.
         decider: the address of the member that decides about its place, where that is known.
         expected: members that it founds a ring with.
+        explicit: its application said so.
+        grace_ends: when it need not wait for silent seeds any more.
+        candidates: others that ask the founder for a place, and when they last did.
+        founding: the first record is on its way to the disk.
+        found_a_ring: somebody knows one.
     """
 
     def __init__(self, home: Home, now: float) -> None:

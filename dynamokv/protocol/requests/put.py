@@ -2,8 +2,8 @@
 
 Rules:
     - The local write and all messages leave in one step. The acknowledgement waits for the local
-      write to be durable and
-      for the level, whichever comes last: only then may this node name the dot to anyone who asks.
+      write to be durable and for the level, whichever comes last: only then may this node name the
+      dot to anyone who asks.
     - A write without its level is ``INDETERMINATE``: some owner may hold it, and nobody takes it
       back.
     - ``UNAVAILABLE`` only before anything left.

@@ -51,16 +51,16 @@ class Hint(NamedTuple):
     @property
     def partition(self) -> int:
         """Of the row that was missed."""
-        return int.from_bytes(self.key[:2])
+        return row_keys.partition_of(self.key)
 
 
 def partitions_of(at: bytes) -> list[int]:
     """The partition that this place in the region is in, if it is in one."""
     row = row_keys.split_hint_row(at)[1]
-    return [int.from_bytes(row[:2])] if len(row) >= row_keys.ROW_PREFIX_BYTES - 1 else []
+    return [row_keys.partition_of(row)] if len(row) >= row_keys.ROW_PREFIX_BYTES - 1 else []
 
 
 def after_partition(at: bytes) -> bytes:
     """Where the next partition of the same target begins."""
     target, row = row_keys.split_hint_row(at)
-    return row_keys.HINTS + target + (int.from_bytes(row[:2]) + 1).to_bytes(2)
+    return row_keys.HINTS + target + (row_keys.partition_of(row) + 1).to_bytes(2)

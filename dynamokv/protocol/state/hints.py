@@ -133,7 +133,7 @@ class Hints:
         rows = self._take(target, keys, new, Kind.OWED)
         if rows is None:
             self._counters["hints_dropped"] += len(keys)
-            self.unhinted.update(int.from_bytes(key[:2]) for key in keys)
+            self.unhinted.update(map(row_keys.partition_of, keys))
             return []
         self._counters["hints_owed"] += len(rows)
         return rows

@@ -1,8 +1,9 @@
-"""What a request may use of the node it runs on: topology, the local store, clocks, and who can be
-reached.
+"""The node itself: its place in the ring, its store, its clocks, and who can be reached.
 
-It decides nothing by itself. ``node.py`` keeps it current, the requests read it and mint through
-it. A client has one too, with no store and no share of the ring.
+Knows: all that follows from these without a word to anybody, such as who owns a key, and what a
+record from a peer makes of the own one. Must not know: requests, and who changes it when. Whatever
+acts on a node acts on this, and meets the others here alone. A client has one too, with no store
+and no share of the ring.
 """
 
 from __future__ import annotations
@@ -73,7 +74,26 @@ class NotAsked(Enum):
 
 
 class Home:
-    """State of one node, without behaviour of its own beyond reading, minting and merging."""
+    """State of one node, without behaviour of its own beyond reading, minting and merging.
+
+    Attributes:
+        store_forgot: the store found at its opening that something was missing.
+        owners: by partition, the first one first; none before there is a ring.
+        linked: members to which there is a link that works.
+        up: those of them that requests go to.
+        slow: those of these that are asked after others, where there is a choice.
+        doubted: whom requests found late since somebody last looked.
+        liveness: the verdicts; None while this node does not probe.
+        seen_up: members that were up before.
+        greeted_by: members whose own link to this node has worked.
+        returned: when each member that was away came back.
+        amnesia: a new actor was minted that is not written down yet.
+        writable: the disk takes writes, as far as is known.
+        closing: the last words are on their way, and nothing is taken in any more.
+        uncounted: a newcomer whose acknowledgements do not count.
+        replacement: a member that is filled in the place of one that lost its data.
+        lags_ms: how old writes were when they were joined here.
+    """
 
     def __init__(
         self,
@@ -94,13 +114,11 @@ class Home:
         self.clock = clock
         self.rng = rng
         self.hybrid = hybrid
-        # The store found at its opening that something was missing.
         self.store_forgot = forgot
         self.topology: Topology | None = None
         self.epoch = 0
         self.placement: Placement | None = None
         self.owners: tuple[tuple[NodeId, ...], ...] = ()
-        # Of members: a link that works; requests go there; others are asked first, if possible.
         self.linked: set[NodeId] = {node_id} if node_id else set()
         self.up: set[NodeId] = set(self.linked)
         self.slow: set[NodeId] = set()

@@ -342,7 +342,7 @@ class _Run:
             self._report(Rule.LIVENESS, text, row)
 
     def _is_damaged(self, row: bytes, owners: list[Process]) -> bool:
-        """Whether somebody cannot read its copy. It stays so: nothing refills a store yet."""
+        """Whether somebody still cannot read its copy, after all that others brought back."""
         try:
             for owner in owners:
                 owner.engine.get(row)

@@ -100,7 +100,7 @@ class MembersAgree(Checker):
             self._owed[node_id] = {
                 key: history.quorum
                 for key, history in self._history.keys.items()
-                if history.quorum and node_id in owners[int.from_bytes(key[:2])]
+                if history.quorum and node_id in owners[row_keys.partition_of(key)]
             }
 
     def _told(self, process: Process, fields: list[Any]) -> None:
