@@ -1,7 +1,8 @@
 """Every bound of the library: its name, its value, its reason.
 
 A queue, a loop or a buffer without an entry here is a bug. What an operator may want to change is a
-field of ``config.NodeConfig`` instead, with its default taken from here.
+field of ``config.NodeConfig`` instead, with its default taken from here. What bounds nothing, and
+says only how one file measures, stands in that file.
 """
 
 from __future__ import annotations
@@ -141,12 +142,6 @@ time, up to this, in case its answers were lost rather than late."""
 HEDGE_FLOOR_SECONDS: Final = 0.001
 """No read is hedged earlier: below this, an answer is late because of this process."""
 
-HEDGE_SAMPLES: Final = 512
-"""Answers that the percentile of a hedge is taken from: 25 of them are above it."""
-
-HEDGE_PERCENTILE: Final = 0.95
-"""Half of what the budget allows is then used in peace."""
-
 HEDGE_SHARE: Final = 0.1
 """Hedges for each read: extra work that a slow peer may cause, whatever else is wrong."""
 
@@ -175,35 +170,8 @@ BACKGROUND_PAUSE_SECONDS: Final = 0.01
 BACKGROUND_FLOOR: Final = 1 / 8
 """The share that is left under the worst pressure: a ring that is never idle must heal as well."""
 
-PRESSURE_SECONDS: Final = 0.5
-"""Between two decisions about the rate of background work."""
-
-PRESSURE_LATENCY_RATIO: Final = 1.5
-"""The foreground counts as hindered when its requests take so many times what they usually take."""
-
-PRESSURE_LATENCY_SECONDS: Final = 0.002
-"""And by so much more, because twice of next to nothing is nothing."""
-
-PRESSURE_LAG_SECONDS: Final = 0.05
-"""An event loop that is late by this is hindered, by whomever."""
-
-PRESSURE_MEMORY: Final = 64
-"""Decisions over which what is usual follows a change that lasts: half a minute."""
-
-PRESSURE_MEMORY_OF_BETTER: Final = 4
-"""The same when it falls: a good moment is what the foreground can have."""
-
-TRANSIT_WINDOW_SECONDS: Final = 15.0
-"""The quickest frame of this window and of the one before stands for the offset of two clocks.
-Their rates differ by 200 ppm at most, which makes 6 ms in both; a queue that stands for longer is
-taken for distance."""
-
 TRANSIT_PEERS_MAX: Final = 4096
 """Peers and clients whose clocks are compared with this node's; beyond it the oldest one goes."""
-
-TRANSIT_STEADY_SECONDS: Final = 1.0
-TRANSIT_STEADY_MS: Final = 10
-"""All frames are late by the same for so long, as exactly: a clock stood still. Queues vary."""
 
 QUEUE_SECONDS: Final = 0.1
 """Every frame has waited for so long: this node does not keep up. It then refuses requests that it
@@ -320,6 +288,7 @@ EXCHANGE_KEYS: Final = 128
 TREES_KEPT_BYTES: Final = 4 * MiB
 """Trees that a clean stop writes down, those of the most rows first: what is not kept is built
 anew, and a stop must not take long."""
+
 # --- tombstones -----------------------------------------------------------------------------------
 
 TOMBSTONE_GRACE_SECONDS: Final = 60.0

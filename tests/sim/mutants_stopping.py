@@ -53,7 +53,7 @@ STOPPING: Final = (
         (
             Edit(
                 _Sender.saw,
-                "if late and now - self.steady_since >= limits.TRANSIT_STEADY_SECONDS:",
+                "if late and now - self.steady_since >= STEADY_SECONDS:",
                 "if False:",
             ),
         ),

@@ -15,11 +15,18 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from dynamokv import limits
 from dynamokv.protocol.load.budget import Budget
 
-_RECOMPUTE = 32
+SAMPLES: Final = 512
+"""Answers that the percentile is taken from: 25 of them are above it."""
+
+PERCENTILE: Final = 0.95
+"""Half of what the budget allows is then used in peace."""
+
+_RECOMPUTE: Final = 32
 """Answers between two looks at the percentile."""
 
 
@@ -35,7 +42,7 @@ class Hedging:
         self.delay = hedge_after
         self.budget = Budget(limits.HEDGE_SHARE, limits.HEDGE_BURST)
         self._longest = hedge_after
-        self._samples: deque[float] = deque(maxlen=limits.HEDGE_SAMPLES)
+        self._samples: deque[float] = deque(maxlen=SAMPLES)
         self._due = _RECOMPUTE
 
     def answered(self, seconds: float) -> None:
@@ -45,6 +52,6 @@ class Hedging:
         if self._due <= 0:
             self._due = _RECOMPUTE
             ordered = sorted(self._samples)
-            late = ordered[int(limits.HEDGE_PERCENTILE * len(ordered))]
+            late = ordered[int(PERCENTILE * len(ordered))]
             floor = min(limits.HEDGE_FLOOR_SECONDS, self._longest)
             self.delay = min(self._longest, max(floor, late))

@@ -17,9 +17,30 @@ Rules:
 
 from __future__ import annotations
 
+from typing import Final
+
 from dynamokv import limits
 
-_STEP = 1 / 8
+DECISION_SECONDS: Final = 0.5
+"""Between two decisions about the rate."""
+
+LATENCY_RATIO: Final = 1.5
+"""The foreground counts as hindered when its requests take so many times what they usually take."""
+
+LATENCY_SECONDS: Final = 0.002
+"""And by so much more, because twice of next to nothing is nothing."""
+
+LAG_SECONDS: Final = 0.05
+"""An event loop that is late by this is hindered, by whomever."""
+
+MEMORY: Final = 64
+"""Decisions over which what is usual follows a change that lasts: half a minute."""
+
+MEMORY_OF_BETTER: Final = 4
+"""The same when it falls: a good moment is what the foreground can have."""
+
+STEP: Final = 1 / 8
+"""By so much of the whole the rate grows again."""
 
 
 class Pressure:
@@ -60,7 +81,7 @@ class Pressure:
         self._lag = max(self._lag, lag)
         if self._decided is None:
             self._decided = now
-        if now - self._decided < limits.PRESSURE_SECONDS:
+        if now - self._decided < DECISION_SECONDS:
             return
         self._fill(now)
         self._decided = now
@@ -68,19 +89,19 @@ class Pressure:
             self.hindered += 1
             self.share = max(limits.BACKGROUND_FLOOR, self.share / 2)
         else:
-            self.share = min(1.0, self.share + _STEP)
+            self.share = min(1.0, self.share + STEP)
         self._total, self._count, self._lag = 0.0, 0, 0.0
 
     def _is_hindered(self) -> bool:
-        late = self._lag > limits.PRESSURE_LAG_SECONDS
+        late = self._lag > LAG_SECONDS
         if not self._count:
             return late
         mean = self._total / self._count
         usual = mean if self._usual is None else self._usual
         # What lasts becomes usual: a ring that is slow for good heals at its full rate again.
-        memory = limits.PRESSURE_MEMORY if mean > usual else limits.PRESSURE_MEMORY_OF_BETTER
+        memory = MEMORY if mean > usual else MEMORY_OF_BETTER
         self._usual = usual + (mean - usual) / memory
-        limit = usual * limits.PRESSURE_LATENCY_RATIO + limits.PRESSURE_LATENCY_SECONDS
+        limit = usual * LATENCY_RATIO + LATENCY_SECONDS
         return late or mean > limit
 
     # --- what background work asks ----------------------------------------------------------------

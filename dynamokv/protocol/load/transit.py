@@ -20,7 +20,18 @@ Rules:
 
 from __future__ import annotations
 
+from typing import Final
+
 from dynamokv import limits
+
+WINDOW_SECONDS: Final = 15.0
+"""The quickest frame of this window and of the one before stands for the offset of two clocks.
+Their rates differ by 200 ppm at most, which makes 6 ms in both; a queue that stands for longer is
+taken for distance."""
+
+STEADY_SECONDS: Final = 1.0
+STEADY_MS: Final = 10
+"""All frames are late by the same for so long, as exactly: a clock stood still. Queues vary."""
 
 
 class _Sender:
@@ -42,20 +53,20 @@ class _Sender:
 
     def saw(self, difference_ms: float, now: float) -> None:
         """One frame more."""
-        if now - self.began >= limits.TRANSIT_WINDOW_SECONDS:
+        if now - self.began >= WINDOW_SECONDS:
             self.before_ms, self.least_ms = self.least_ms, difference_ms
             self.began = now
         self.least_ms = min(self.least_ms, difference_ms)
         self.age_ms = difference_ms - min(self.before_ms, self.least_ms)
         least_ms = min(self.steady_least_ms, difference_ms)
         most_ms = max(self.steady_most_ms, difference_ms)
-        if most_ms - least_ms > limits.TRANSIT_STEADY_MS:
+        if most_ms - least_ms > STEADY_MS:
             self.steady_least_ms = self.steady_most_ms = difference_ms
             self.steady_since = now
             return
         self.steady_least_ms, self.steady_most_ms = least_ms, most_ms
         late = self.age_ms >= limits.QUEUE_SECONDS * 1000
-        if late and now - self.steady_since >= limits.TRANSIT_STEADY_SECONDS:
+        if late and now - self.steady_since >= STEADY_SECONDS:
             self.before_ms = self.least_ms = least_ms
             self.began = now
             self.age_ms = difference_ms - least_ms

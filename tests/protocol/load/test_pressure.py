@@ -9,11 +9,9 @@ from dynamokv.limits import (
     BACKGROUND_FLOOR,
     BACKGROUND_PAUSE_SECONDS,
     BACKGROUND_ROW_BYTES,
-    PRESSURE_LAG_SECONDS,
-    PRESSURE_SECONDS,
 )
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.load.pressure import Pressure
+from dynamokv.protocol.load.pressure import DECISION_SECONDS, LAG_SECONDS, Pressure
 from dynamokv.wire import messages as m
 from tests.protocol.lone import ELSE, NOW, Lone, record, request_id, sent
 
@@ -32,7 +30,7 @@ class Pressed:
         """What share is left after each of so many, with requests that take so long."""
         shares = []
         for _ in range(count):
-            self.now += PRESSURE_SECONDS
+            self.now += DECISION_SECONDS
             if latency is not None:
                 self.pressure.answered(latency)
             self.pressure.tick(self.now, lag)
@@ -66,9 +64,9 @@ def test_it_halves_while_the_foreground_is_slower_than_usual_and_recovers() -> N
 
 def test_it_halves_while_the_loop_is_late() -> None:
     pressed = Pressed()
-    assert pressed.decisions(2, lag=PRESSURE_LAG_SECONDS * 2) == [0.5, 0.25]
-    assert pressed.decisions(1, latency=0.01, lag=PRESSURE_LAG_SECONDS * 2) == [0.125]
-    assert pressed.decisions(1, lag=PRESSURE_LAG_SECONDS / 2) == [0.25]
+    assert pressed.decisions(2, lag=LAG_SECONDS * 2) == [0.5, 0.25]
+    assert pressed.decisions(1, latency=0.01, lag=LAG_SECONDS * 2) == [0.125]
+    assert pressed.decisions(1, lag=LAG_SECONDS / 2) == [0.25]
 
 
 def test_it_never_stops() -> None:
@@ -95,9 +93,9 @@ def test_what_lasts_becomes_usual() -> None:
 
 def test_between_two_decisions_nothing_changes() -> None:
     pressed = Pressed()
-    pressed.pressure.tick(pressed.now + PRESSURE_SECONDS / 2, 9.0)
+    pressed.pressure.tick(pressed.now + DECISION_SECONDS / 2, 9.0)
     assert pressed.pressure.share == 1.0
-    pressed.pressure.tick(pressed.now + PRESSURE_SECONDS, 0.0)
+    pressed.pressure.tick(pressed.now + DECISION_SECONDS, 0.0)
     assert pressed.pressure.share == 0.5, "the worst of the time since"
 
 

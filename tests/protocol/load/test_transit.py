@@ -7,7 +7,7 @@ import pytest
 
 from dynamokv import limits
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.load.transit import Transit
+from dynamokv.protocol.load.transit import WINDOW_SECONDS, Transit
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import FailedCode, RefusedReason
 from tests.protocol.lone import CLIENT, ELSE, NOW, Lone, get_request, of, only, put_request, record
@@ -70,7 +70,7 @@ def test_a_clock_that_was_set_anew_is_known_after_two_windows() -> None:
     way.offset_ms -= 5000
     way.arrive(101.0, 1)
     assert way.age() == 5000
-    for second in range(int(2 * limits.TRANSIT_WINDOW_SECONDS) + 2):
+    for second in range(int(2 * WINDOW_SECONDS) + 2):
         way.arrive(102.0 + second, 1)
     assert way.age() == 0
 
