@@ -1,21 +1,23 @@
-"""What a message weighs: the bytes that its lists carry, and a little for the rest.
+"""What a message weighs: the bytes that it carries, and a little for the rest.
 
 For bounds and for cutting frames, so it is quick and roughly right rather than exact.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Final
 
-from dynamokv.merkle.messages import Compared, CompareKeys
+from dynamokv.merkle.messages import Branches, Compared, CompareKeys, CompareLeaves
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import Message
+from dynamokv.wire.rounds import Horizons, Round
 
 MESSAGE_BYTES: Final = 64
 """What a message weighs beside its lists, roughly."""
 
-HASH_BYTES: Final = 9
+LONG_BYTES: Final = 9
 """Of a number that uses all of its 64 bits."""
 
 _LISTS: Final[dict[type[Any], tuple[str, str]]] = {
@@ -37,16 +39,25 @@ def _getter(cls: type[Any], names: tuple[str, str]) -> tuple[itemgetter[Any], bo
     return itemgetter(first, other), first == other
 
 
+_OTHERS: Final[dict[type[Any], Callable[[Any], int]]] = {
+    m.StatusReply: lambda it: len(it.document),
+    Branches: lambda it: len(it.sums),
+    CompareLeaves: lambda it: len(it.sums),
+    CompareKeys: lambda it: 2 * LONG_BYTES * len(it.hashes),
+    Round: lambda it: sum(map(len, it.roots)),
+    Horizons: lambda it: 2 * LONG_BYTES * len(it.horizons) + sum(map(len, it.trees)),
+}
+"""Of those that carry something else."""
+
 _GETTERS: Final = {cls: _getter(cls, names) for cls, names in _LISTS.items()}
 
 
 def weight_of(message: Message) -> int:
     """Its bytes, roughly."""
-    if type(message) is CompareKeys:
-        return MESSAGE_BYTES + HASH_BYTES * 2 * len(message.hashes)
     found = _GETTERS.get(type(message))
     if found is None:
-        return MESSAGE_BYTES
+        other_bytes = _OTHERS.get(type(message))
+        return MESSAGE_BYTES if other_bytes is None else MESSAGE_BYTES + other_bytes(message)
     getter, same = found
     first, other = getter(message)
     weight = MESSAGE_BYTES + sum(map(len, other))

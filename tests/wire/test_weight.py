@@ -1,4 +1,4 @@
-"""What messages weigh, roughly: their lists of bytes, and a little for the rest."""
+"""What messages weigh, roughly: the bytes that they carry, and a little for the rest."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import pytest
 from dynamokv.merkle import messages as trees
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import Message
+from dynamokv.wire.rounds import Horizons, Round, RoundStep
 from dynamokv.wire.weight import MESSAGE_BYTES, weight_of
 
 KEYS, VALUES = [b"k" * 10, b"k" * 20], [b"v" * 1000, b""]
 
 
 @pytest.mark.parametrize(
-    ("message", "lists"),
+    ("message", "carried"),
     [
         (m.Replicate(1, 1, 1, KEYS, VALUES), 1030),
         (m.Hint(1, 1, 1, b"n" * 16, KEYS, VALUES), 1030),
@@ -24,10 +25,15 @@ KEYS, VALUES = [b"k" * 10, b"k" * 20], [b"v" * 1000, b""]
         (m.Scanned(1, KEYS, VALUES, b""), 1030),
         (m.Fetch(1, 1, 1, KEYS, [1, 2]), 30),
         (m.Replicated(1), 0),
+        (m.StatusReply(1, b"d" * 2000), 2000),
+        (trees.Branches(1, b"s" * 512), 512),
+        (trees.CompareLeaves(1, 1, 1, [1], b"s" * 128), 128),
         (trees.Compared(1, b"", KEYS, []), 30),
         (trees.CompareKeys(1, 1, 1, [], 1, b"", b"", [1, 2], [3, 4]), 36),
+        (Round(1, 1, RoundStep.CONFIRM, 1, [1, 2], [b"r" * 16] * 2), 32),
+        (Horizons(1, 1, [1, 2], [1, 1], [0, 0], [b"r" * 16, b""]), 52),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_message_weighs_its_lists_and_a_little(message: Message, lists: int) -> None:
-    assert weight_of(message) == MESSAGE_BYTES + lists
+def test_a_message_weighs_what_it_carries_and_a_little(message: Message, carried: int) -> None:
+    assert weight_of(message) == MESSAGE_BYTES + carried
