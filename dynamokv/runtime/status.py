@@ -18,13 +18,15 @@ from dynamokv.runtime.loop import Runtime
 from dynamokv.wire import codec
 
 WATCHED = (
-    "read_repairs", "damaged_reads", "amnesia", "clock_drift_refused", "wrong_cluster",
+    "read_repairs", "damaged_reads", "partitions_mended", "amnesia",
+    "clock_drift_refused", "wrong_cluster",
     "overloaded", "expired", "credit_refused", "hedges_refused", "retries_refused",
     "peers_up", "peers_slow", "peers_down", "members_replaced",
     "hints_delivered", "hints_dropped", "hints_refused",
     "trees_compared", "exchanges", "exchanges_given_up", "tree_mismatches",
     "repaired_by_exchange_fetched", "repaired_by_exchange_pushed",
     "rounds", "rounds_given_up", "collected", "below_horizon", "rebuilt_rows",
+    "promises_recalled",
     "sibling_cap_refused", "frames_rejected",
 )  # fmt: skip
 """Counters that operators watch: there from the start, not only when they have counted."""
