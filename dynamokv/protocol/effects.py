@@ -33,8 +33,8 @@ class Origin(NamedTuple):
 
 
 class Request(NamedTuple):
-    """The application asks, through ``PutRequest`` or ``GetRequest``; the answer is a ``Reply``
-    with this ticket."""
+    """The application asks, through ``PutRequest``, ``GetRequest`` or ``StatusRequest``; the answer
+    is a ``Reply`` with this ticket."""
 
     ticket: int
     message: Any
@@ -217,7 +217,7 @@ class Write(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """The answer for the application: ``PutDone``, ``GetDone`` or ``Failed``."""
+    """The answer for the application: ``PutDone``, ``GetDone``, ``StatusReply`` or ``Failed``."""
 
     ticket: int
     message: Message

@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 log = logging.getLogger("dynamokv.runtime")
 
-
 LAG_PROBE_SECONDS = 0.5
 
 

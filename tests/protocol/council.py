@@ -61,11 +61,7 @@ class KeptHints:
 
 
 class Seat:
-    """One member.
-
-    Attributes:
-        out: what it has sent, by whom it is for.
-    """
+    """One member."""
 
     def __init__(self, council: Council, number: int, store: Store) -> None:
         self.council = council

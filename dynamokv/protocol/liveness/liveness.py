@@ -1,7 +1,7 @@
 """Who answers: SWIM's probes with Lifeguard's local health, as a pure state machine.
 
-It is fed time, messages and links, and returns messages to send. What is believed,
-and the verdict that follows, stands in ``beliefs.py``.
+It is fed time, messages and links, and returns messages to send. What is believed, and the verdict
+that follows, stands in ``beliefs.py``.
 
 Rules:
     - Once a period, the next member of a shuffled round is probed: whoever stops answering is found

@@ -38,7 +38,6 @@ from dynamokv.wire.messages import (
 
 Forwarded: TypeAlias = PutRequest | GetRequest | StatusRequest
 
-
 _NOT_DONE = (FailedCode.OVERLOADED, FailedCode.UNAVAILABLE, FailedCode.READ_FAILED)
 
 

@@ -26,7 +26,6 @@ from dynamokv.types import NodeId
 from dynamokv.wire import record as records
 from dynamokv.wire.context import seal_of
 from dynamokv.wire.messages import (
-    Failed,
     FailedCode,
     Fetch,
     Fetched,
@@ -273,8 +272,4 @@ class GetOp:
 
     def _end(self, code: FailedCode, detail: str) -> list[Effect]:
         self.done = True
-        tally = self.tally
-        failed = Failed(
-            self.origin.id, code, tally.needed, len(tally.yes), tally.failures(), detail
-        )
-        return [answer(self.origin, failed)]
+        return [answer(self.origin, self.tally.failed_as(self.origin.id, code, detail))]

@@ -48,7 +48,6 @@ from dynamokv.types import Consistency, NodeId
 from dynamokv.wire import record as records
 from dynamokv.wire.context import open_token, own_dot, seal_of, token_after, token_of
 from dynamokv.wire.messages import (
-    Failed,
     FailedCode,
     Hint,
     Message,
@@ -288,8 +287,4 @@ class PutOp:
 
     def _end(self, code: FailedCode, detail: str) -> list[Effect]:
         self.done = True
-        tally = self.tally
-        failed = Failed(
-            self.origin.id, code, tally.needed, len(tally.yes), tally.failures(), detail
-        )
-        return [answer(self.origin, failed)]
+        return [answer(self.origin, self.tally.failed_as(self.origin.id, code, detail))]

@@ -11,7 +11,7 @@ from enum import Enum
 
 from dynamokv.protocol.state.home import NotAsked
 from dynamokv.types import NodeId
-from dynamokv.wire.messages import FailedCode
+from dynamokv.wire.messages import Failed, FailedCode
 
 
 class Verdict(Enum):
@@ -114,6 +114,10 @@ class Tally:
     def failures(self) -> list[str]:
         """One line for each owner that failed, for errors."""
         return [f"{owner.hex()[:8]} ({reason})" for owner, reason in self.failed.items()]
+
+    def failed_as(self, id: int, code: FailedCode, detail: str) -> Failed:
+        """What a request with this id is told that ends without its level."""
+        return Failed(id, code, self.needed, len(self.yes), self.failures(), detail)
 
     def why_not(self) -> tuple[FailedCode, str]:
         """The error of a request that cannot even be begun: overloaded, when credit would help."""

@@ -19,10 +19,8 @@ LATER = limits.HINT_TICK_SECONDS + 0.001
 
 
 class Holder(Lone):
-    """A member of a ring of six that owns no copy of ``key``; an owner of it is ``target``.
-
-    Attributes:
-        mine: rows of the same partition.
+    """A member of a ring of six that owns no copy of ``key``; an owner of it is ``target``, which
+    misses writes, and another one ``asker``.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -59,6 +57,19 @@ class Holder(Lone):
         """The target has it; the next page."""
         assert page is not None
         return self.page(self.receive(self.target, m.Replicated(page.id)))
+
+    def delivered(self) -> set[bytes]:
+        """The rows that the target is given when it is back, and takes all that it is given."""
+        page = self.comes_up()
+        keys: set[bytes] = set()
+        for _ in range(30):
+            if page is not None:
+                keys.update(page.keys)
+                page = self.acknowledge(page)
+            else:
+                page = self.page(self.after(LATER))
+            self.durable()
+        return keys
 
     def kept(self) -> list[bytes]:
         """Rows of hints as they are now."""

@@ -274,7 +274,7 @@ def test_repair_waits_while_the_foreground_is_hindered() -> None:
     assert pair.equal
 
 
-def test_what_went_meanwhile_is_not_pushed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_went_meanwhile_is_not_pushed() -> None:
     pair = Pair(some(3), some(2))
     pair.one.store.visible = lambda key: None  # type: ignore[method-assign]
     pair.other.store.visible = lambda key: None  # type: ignore[method-assign]
