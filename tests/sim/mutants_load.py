@@ -15,8 +15,10 @@ from dynamokv.protocol.load.pressure import Pressure
 from dynamokv.protocol.load.transit import Transit
 from dynamokv.protocol.requests.forward import ForwardOp
 from dynamokv.protocol.requests.get import GetOp
+from tests.issues import test_answer_lost_for_ever
 from tests.sim import strain
 from tests.sim.mutants_patch import Edit, Mutant
+from tests.sim.shown import shown_by
 
 LOAD: Final = (
     Mutant(
@@ -90,6 +92,20 @@ LOAD: Final = (
             ),
         ),
         trial=strain.one_is_slow,
+    ),
+    Mutant(
+        "who lost an answer is never asked again",
+        "an answer that is due for very long counts as lost, and its owner is tried again",
+        (
+            Edit(
+                Credit.is_behind,
+                "if now < account.questions[id][2] + limits.ANSWER_LOST_SECONDS:",
+                "if now:",
+            ),
+        ),
+        trial=shown_by(
+            test_answer_lost_for_ever.test_who_lost_an_answer_is_asked_again_before_who_is_slow
+        ),
     ),
     Mutant(
         "retries have no budget",
