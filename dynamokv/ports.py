@@ -104,7 +104,7 @@ class Account(Protocol):
 
 class StorageEngine(Protocol):
     """An ordered, durable map of bytes. Third parties may bring their own
-    (``NodeConfig(engine=...)``). ``Quarantines`` is what it may do besides.
+    (``NodeConfig(engine=...)``). ``Quarantines`` and ``Reminds`` are what it may do besides.
 
     ``apply``, ``drop``, ``flush``, ``checkpoint`` and ``close`` are called by one thread at a time,
     though not always the same one. ``get``, ``scan`` and ``stats`` may be called by any thread at
@@ -189,6 +189,20 @@ class Quarantines(Protocol):
         it, without what was not. On return that is on the disk. Called as ``apply`` is, and raises
         as that does, or ``CorruptionError`` when more turns out to be damaged; the quarantine then
         stays, in part or as it was."""
+        ...
+
+
+@runtime_checkable
+class Reminds(Protocol):
+    """What a ``StorageEngine`` may do besides: say ``forgot`` at every opening until the node has
+    taken it in. A node may end between its store's opening and its own first write. Without this,
+    an engine that says it once only is as if nothing had been lost to the next one.
+    """
+
+    def taken_in(self) -> None:
+        """Whatever follows from ``forgot`` is on the disk: the next opening need not say so again.
+        If it does all the same, as after a crash, that costs work and loses nothing. Called as
+        ``apply`` is, and raises as that does."""
         ...
 
 

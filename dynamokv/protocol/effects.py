@@ -269,6 +269,11 @@ class Mend(NamedTuple):
     partition: int
 
 
+class TakenIn(NamedTuple):
+    """The store found less than there was when it was opened, and all that follows from it is on
+    the disk: it need not say so again."""
+
+
 class Again(NamedTuple):
     """Step this event, once the effects before this one are carried out: what it waited for is
     here."""
@@ -287,6 +292,7 @@ Effect: TypeAlias = (
     | JoinFailed
     | Report
     | Mend
+    | TakenIn
     | Again
 )
 """What ``step`` returns is a list of these."""

@@ -32,7 +32,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from dynamokv.errors import StorageError
-from dynamokv.ports import Account, Change, Quarantines, Row, StorageEngine
+from dynamokv.ports import Account, Change, Quarantines, Reminds, Row, StorageEngine
 from dynamokv.protocol.effects import After, Write, WriteFailed
 from dynamokv.types import Durability
 
@@ -68,7 +68,7 @@ class CommitQueue:
         self._changes: list[Change] = []
         self._lost_track: list[bytes] = []
         self._quarantine = engine if isinstance(engine, Quarantines) else None
-        self._to_mend: list[Callable[[], None]] = []
+        self._errands: list[Callable[[], None]] = []
         self._at_rest: list[Callable[[], object]] = []
         self._busy = False
         self._closed = False
@@ -131,7 +131,7 @@ class CommitQueue:
 
     def write(self, effect: Write) -> None:
         """Take a write in; ``commit`` sends it on its way."""
-        self._show(effect)
+        _show(effect, self._newest)
         self._queue.append(effect)
 
     def commit(self) -> None:
@@ -159,24 +159,25 @@ class CommitQueue:
     def mend(self, start: bytes, end: bytes) -> None:
         """What the engine has quarantined of this range was brought back: read it again."""
         if self._quarantine is not None:
-            self._to_mend.append(partial(self._quarantine.heal, start, end))
-            self._mend_next()
+            self._errands.append(partial(self._quarantine.heal, start, end))
+            self._run_errand()
 
-    def _mend_next(self) -> None:
-        if self._to_mend and not self._busy and not self._closed:
+    def taken_in(self) -> None:
+        """What follows from the engine having forgotten something is written."""
+        if isinstance(self.engine, Reminds):
+            self._errands.append(self.engine.taken_in)
+            self._run_errand()
+
+    def _run_errand(self) -> None:
+        if self._errands and not self._busy and not self._closed:
             self._busy = True
-            heal = self._to_mend.pop(0)
-            self._start((partial(_failure, heal), partial(self._committed, [])))
+            errand = self._errands.pop(0)
+            self._start((partial(_failure, errand), partial(self._committed, [])))
 
     @property
     def idle(self) -> bool:
         """Whether nothing is on its way."""
         return not self._busy and not self._queue
-
-    def _show(self, effect: Write) -> None:
-        """Its rows are the newest."""
-        for key, record in effect.rows:
-            self._newest[key] = effect if record is None else record
 
     def _look_before(self, batch: list[Write]) -> None:
         """What the batch is about to change, of what somebody keeps book of."""
@@ -217,7 +218,7 @@ class CommitQueue:
         actions, self._at_rest = self._at_rest, []
         for action in actions:
             action()
-        self._mend_next()
+        self._run_errand()
         self.commit()
         if self._flush_wanted:
             self.flush_soon()
@@ -242,7 +243,7 @@ class CommitQueue:
         self.failures += 1
         for effect in self._queue:
             # A refused record may wait there once more, and is still on its way.
-            self._show(effect)
+            _show(effect, newest)
         if error != self.last_error:
             # Once for a full disk, not for every write that it refuses.
             log.error("a write to the local store failed: %s", error)
@@ -250,6 +251,12 @@ class CommitQueue:
         self.release(
             [_blamed(effect.otherwise, error) for effect in batch if effect.otherwise is not None]
         )
+
+
+def _show(effect: Write, newest: dict[bytes, bytes | Write]) -> None:
+    """Its rows are the newest."""
+    for key, record in effect.rows:
+        newest[key] = effect if record is None else record
 
 
 def _failure(action: Callable[[], None]) -> str:

@@ -73,6 +73,10 @@ class Writes(Protocol):
         """Read again what the engine has quarantined of this range."""
         ...
 
+    def taken_in(self) -> None:
+        """The engine need not say any more that it forgot something."""
+        ...
+
 
 class Listener(Protocol):
     """What the executor reports upwards."""
@@ -135,6 +139,7 @@ class Executor:
             e.JoinFailed: lambda effect: listener.on_join_failed(effect.reason, effect.text),
             e.Report: self._report,
             e.Mend: self._mend,
+            e.TakenIn: self._taken_in,
             e.Again: lambda effect: self.step(effect.event),
         }
 
@@ -242,6 +247,10 @@ class Executor:
     def _mend(self, effect: e.Mend) -> None:
         assert self.committer is not None, "a client has no store"
         self.committer.mend(*row_keys.partition_range(effect.partition))
+
+    def _taken_in(self, _: e.TakenIn) -> None:
+        assert self.committer is not None, "a client has no store"
+        self.committer.taken_in()
 
     def _report(self, effect: e.Report) -> None:
         logging.getLogger(f"dynamokv.{effect.area}").log(

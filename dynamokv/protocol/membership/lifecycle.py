@@ -3,6 +3,8 @@
 Rules:
     - Nothing is minted, and no place is asked for, before the identity row of this life is durable
       (``state/identity.py``): a member that forgets who it is could never come back.
+    - A store that forgot something says so until a new actor is on the disk, and with it, in one
+      batch or before, that no horizon counts any more.
     - A topology is taken over when it is newer, of this ring, and complete with its secrets.
     - Once a write of this node is known elsewhere and not here, because the store forgot it or the
       disk refused it, the next dot has a new actor (``home.take_new_actor``).
@@ -126,9 +128,11 @@ class Lifecycle:
         self.home.hybrid.raise_ceiling(event.ceiling)
         self.home.writable = True
         self.identified = self.reach.speaks = True
+        effects: list[Effect] = [e.TakenIn()] if self.home.store_forgot else []
+        self.home.store_forgot = False
         if self.seeker is not None:
-            return self.seeker.tick(self.home, self.home.clock.monotonic())
-        return self._become_ready()
+            return effects + self.seeker.tick(self.home, self.home.clock.monotonic())
+        return effects + self._become_ready()
 
     def on_amnesia(self) -> list[Effect]:
         """Whatever is minted from now on has another name: write it down."""

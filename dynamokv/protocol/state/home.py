@@ -77,7 +77,7 @@ class Home:
     """State of one node, without behaviour of its own beyond reading, minting and merging.
 
     Attributes:
-        store_forgot: the store found at its opening that something was missing.
+        store_forgot: the store found at its opening that something was missing; until taken in.
         owners: by partition, the first one first; none before there is a ring.
         linked: members to which there is a link that works.
         up: those of them that requests go to.

@@ -67,8 +67,8 @@ class Lock(Protocol):
 
 
 class LSMEngine:
-    """``ports.StorageEngine``, and ``ports.Quarantines``, over files in a directory, where other
-    files may lie beside them.
+    """``ports.StorageEngine``, ``ports.Quarantines`` and ``ports.Reminds``, over files in a
+    directory, where other files may lie beside them.
 
     Args:
         directory: created when absent.
@@ -81,7 +81,8 @@ class LSMEngine:
         clock: seconds, for retries and scrubbing.
 
     Attributes:
-        forgot: opening met damage or cut off bytes, so acknowledged writes may be missing.
+        forgot: opening met damage or cut off bytes, so acknowledged writes may be missing; or an
+            earlier one did, and nobody has ``taken_in`` that.
         set_aside: damaged files that this opening or an earlier one renamed.
 
     Raises:
@@ -117,7 +118,7 @@ class LSMEngine:
         # A simulated disk exists in this process only, so its chores are done here as well.
         real = background and isinstance(self._files, RealFiles)
         self._workers = [Worker(directory, niceness=n) for n in NICENESS] if real else []
-        flush, merge = [self._performer(worker) for worker in self._workers] or [self._perform] * 2
+        flush, merge = map(self._performer, self._workers or (None, None))
         self.chores = Chores(
             self.store,
             clock=clock,
@@ -148,19 +149,17 @@ class LSMEngine:
         else:
             self.pressure.work_off()
 
-    def _perform(self, task: Task) -> Outcome:
-        return run(task, self._files, self.directory, self._salt)
-
     def _sync(self) -> bool:
         self.log.sync_ahead(SYNC_AHEAD_BYTES)
         return False
 
-    def _performer(self, worker: Worker) -> Callable[[Task], Outcome]:
+    def _performer(self, worker: Worker | None) -> Callable[[Task], Outcome]:
         """Large jobs in a child process, which does not hold this one's interpreter."""
 
         def perform(task: Task) -> Outcome:
-            large = job_bytes(task.job) >= CHILD_BYTES_MIN
-            return worker.run(task) if large else self._perform(task)
+            if worker is not None and job_bytes(task.job) >= CHILD_BYTES_MIN:
+                return worker.run(task)
+            return run(task, self._files, self.directory, self._salt)
 
         return perform
 
@@ -302,6 +301,12 @@ class LSMEngine:
                 rows = scan_view(view, a, b, self.options.block_bytes, self._damaged)
                 self._delete([key for key, _ in rows if key not in written])
         self.store.heal(start, end)
+
+    def taken_in(self) -> None:
+        """Whatever follows from ``forgot`` is on the disk: it need not be told again. Raises as
+        ``apply`` does."""
+        self.log.check()
+        self.store.taken_in()
 
     def _delete(self, keys: Sequence[bytes]) -> None:
         """Delete these rows; on return that is on the disk."""

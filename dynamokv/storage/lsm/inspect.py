@@ -130,6 +130,8 @@ def _edit_lines(edit: Edit) -> Iterator[str]:
         yield f"  - table {number}"
     for level, meta in edit.added:
         yield f"  + level {level}: {_meta(meta)}"
+    if edit.forgot is not None:
+        yield "  less than there was" if edit.forgot else "  that it was less is taken in"
     for lost in edit.lost:
         yield f"  lost {_shown(lost.start)} to {_shown(lost.end)}: {lost.file}: {lost.reason}"
     for start, end in edit.healed:

@@ -19,7 +19,7 @@ from dynamokv.storage.lsm.tree import Edit, Lost, Range, TableMeta
 
 DIGEST_BYTES: Final = 16
 
-_REMOVED, _ADDED, _LOG, _SEQUENCE, _NEXT, _LOST, _HEALED = range(1, 8)
+_REMOVED, _ADDED, _LOG, _SEQUENCE, _NEXT, _LOST, _HEALED, _FORGOT = range(1, 9)
 _U64: Final = 1 << 64
 
 
@@ -41,6 +41,8 @@ def encode_edit(edit: Edit) -> bytes:
         fields[_LOST] = [_lost_fields(x) for x in edit.lost]
     if edit.healed:
         fields[_HEALED] = [list(r) for r in edit.healed]
+    if edit.forgot is not None:
+        fields[_FORGOT] = edit.forgot
     return cbor2.dumps(fields, canonical=True)
 
 
@@ -137,6 +139,12 @@ def _bytes(value: Any) -> bytes:
     return value
 
 
+def _bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
 def _text(value: Any) -> str:
     if type(value) is not str:
         raise ValueError(f"{value!r} is not text")
@@ -155,6 +163,7 @@ _NAMES: Final = {
     _NEXT: "next_number",
     _LOST: "lost",
     _HEALED: "healed",
+    _FORGOT: "forgot",
 }
 _READERS: Final[dict[int, Callable[[Any], Any]]] = {
     _REMOVED: _all(_int),
@@ -164,4 +173,5 @@ _READERS: Final[dict[int, Callable[[Any], Any]]] = {
     _NEXT: _int,
     _LOST: _all(_lost),
     _HEALED: _all(_range),
+    _FORGOT: _bool,
 }

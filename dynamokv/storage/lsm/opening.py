@@ -6,6 +6,8 @@ how a manifest, a log or a table is read.
 - Reading comes first, all of it; an opening that refuses has changed nothing.
 - The rows of the logs go into a new table, a new manifest refers to it, and only then are the old
   files deleted, and damaged ones set aside. A crash in between begins again from the same files.
+- That there is less than there was stands in the manifest before that which shows it goes: whoever
+  opened the store may end before it has taken that in, and is told again.
 - Nothing that was read is appended to. After a failed sync the kernel shows what the disk does not
   have (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), and a
   second sync of it says yes: what is to be durable is written anew.
@@ -72,6 +74,7 @@ class Opening:
         self._names: list[str] = []
         self.forgot = False
         self._lost_before = 0
+        self._told_before = False
         self.bytes_cut = 0
         self.files_damaged = 0
         self.set_aside: tuple[str, ...] = ()
@@ -110,7 +113,8 @@ class Opening:
         self.bytes_cut = logs.cut_bytes
         self.files_damaged = len({fault.file for fault in faults}) + len(missing) + len(damaged)
         self._lost_before = len(tree.lost)
-        self.forgot = bool(self.files_damaged or logs.cut_bytes or tree.lost)
+        self._told_before = tree.forgot
+        self.forgot = bool(self.files_damaged or logs.cut_bytes or tree.lost or tree.forgot)
         if not (tables or damaged or logs.rows) and any(fault.unreadable for fault in faults):
             raise self._nothing_read(faults)
         self._report(faults, missing, damaged, logs)
@@ -226,6 +230,8 @@ class Opening:
             lines.append(
                 f"{self._lost_before} ranges of keys are quarantined since an earlier opening"
             )
+        if self._told_before:
+            lines.append("an earlier opening found less than there was, and nobody took that in")
         for line in lines[:FAULTS_LOGGED_MAX]:
             _logger.warning("%s: %s", self._directory, line)
         if len(lines) > FAULTS_LOGGED_MAX:
@@ -262,7 +268,8 @@ class Opening:
         sequences = [meta.last_sequence + 1 for meta in tree.tables()]
         self._log.sequence = max([logs.sequence, *sequences])
         self._begin_log(tree.sequence)
-        tree = tree.apply(Edit(log_number=self._log.number, sequence=self._log.sequence))
+        edit = Edit(log_number=self._log.number, sequence=self._log.sequence, forgot=self.forgot)
+        tree = tree.apply(edit)
         number = self._folder.take_number()
         tree = replace(tree, next_number=self._folder.next_number)
         self._with_reserve(lambda: self._store.manifest.begin(number, tree))
@@ -275,10 +282,13 @@ class Opening:
         good records."""
         active = Memtable(logs.rows)
         *active.logs, last = logs.logs
-        self._journal.go_on(last, logs.last_salt)
         self._store.manifest.go_on_in(
             manifest.number, manifest.salt, manifest.size_bytes, manifest.sequence
         )
+        if logs.cut_bytes:
+            tree = tree.apply(forgot := Edit(forgot=True))
+            self._store.manifest.append(forgot)
+        self._journal.go_on(last, logs.last_salt)
         self._store.begin(tree, tables, active)
 
     def _begin_log(self, proven: int) -> None:

@@ -93,6 +93,7 @@ class Edit:
     next_number: int | None = None
     lost: tuple[Lost, ...] = ()
     healed: tuple[Range, ...] = ()
+    forgot: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ class Tree:
     sequence: int = 1
     next_number: int = 1
     lost: tuple[Lost, ...] = ()
+    forgot: bool = False
+    """An opening found less than there was, and nobody has taken that in yet."""
 
     def apply(self, edit: Edit) -> Tree:
         """The tree after an edit.
@@ -132,6 +135,7 @@ class Tree:
             sequence=self.sequence if edit.sequence is None else edit.sequence,
             next_number=self.next_number if edit.next_number is None else edit.next_number,
             lost=tuple(x for x in self.lost if (x.start, x.end) not in edit.healed) + edit.lost,
+            forgot=self.forgot if edit.forgot is None else edit.forgot,
         )
 
     def as_edit(self) -> Edit:
@@ -142,6 +146,7 @@ class Tree:
             sequence=self.sequence,
             next_number=self.next_number,
             lost=self.lost,
+            forgot=self.forgot or None,
         )
 
     def tables(self) -> list[TableMeta]:

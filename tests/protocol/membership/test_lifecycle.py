@@ -67,6 +67,17 @@ def test_ready_only_once_the_identity_is_durable() -> None:
     assert bench.node.ready
 
 
+def test_what_its_store_forgot_is_taken_in_with_the_new_identity_and_once() -> None:
+    bench = comes_back(forgot=True)
+    assert not of(e.TakenIn, bench.last + bench.durable(failing="DiskFull"))
+    assert identities(bench.after(UPKEEP_SECONDS))
+    assert len(of(e.TakenIn, bench.durable())) == 1
+    assert bench.node.ready
+    bench.after(CLOCK_CEILING_STEP_MS / 1000)
+    assert not of(e.TakenIn, bench.durable())
+    assert not of(e.TakenIn, comes_back().durable())
+
+
 def test_ready_only_at_the_address_of_the_record() -> None:
     bench = comes_back(address="moved:1")
     assert of(e.Ready, bench.durable()) == []

@@ -90,10 +90,12 @@ def opened(disk: SimulatedDisk) -> LSMEngine:
 
 def check_repaired(disk: SimulatedDisk, rows: Rows) -> None:
     """It opens, says that it forgot and shows these rows; so does the next opening, which has
-    nothing to say; and it takes writes, which are newer than all that is there."""
+    nothing to say once that is taken in; and it takes writes, which are newer than all that is
+    there."""
     engine = opened(disk)
     assert engine.forgot
     assert rows_of(engine) == rows
+    engine.taken_in()
     engine.close()
     check_files(disk)
     engine = opened(disk)

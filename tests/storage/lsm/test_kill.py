@@ -100,6 +100,7 @@ class Killer:
         # A torn record is all that may be missing, and nobody was told about it.
         self.met["torn tails"] += engine.forgot
         assert engine.forgot == bool(engine.bytes_cut)
+        engine.taken_in()
         engine.close()
         assert not [path.name for path in self.store.iterdir() if path.suffix == ".tmp"]
 

@@ -78,6 +78,7 @@ def test_a_log_cut_at_every_byte() -> None:
         torn = size > HEADER_BYTES
         assert engine.stats()["files_damaged"] == (not torn and size != HEADER_BYTES)
         assert engine.stats()["bytes_cut"] == (size - ends[whole] if torn else 0)
+        engine.taken_in()
         engine.close()
         check_clean(disk, rows)
 
@@ -88,6 +89,7 @@ def test_a_tail_of_zeros_is_cut() -> None:
     assert engine.forgot
     assert engine.stats()["bytes_cut"] == 5000
     assert rows_of(engine) == replay(BATCHES)
+    engine.taken_in()
     engine.close()
     check_clean(disk, replay(BATCHES))
 
@@ -105,6 +107,7 @@ def test_every_flipped_bit() -> None:
             # Without its salt no record of it can be told from stale bytes.
             rows = {} if 12 <= bit // 8 < 20 else replay(BATCHES)
         assert rows_of(engine) == rows
+        engine.taken_in()
         engine.close()
         if bit % 8 == 0:
             check_clean(disk, rows)
@@ -142,6 +145,7 @@ def test_a_log_that_is_not_the_last_has_no_torn_tail() -> None:
         assert engine.files_damaged
         rows = replay(BATCHES[: sum(end <= size for end in ends)] + BATCHES[2:])
         assert rows_of(engine) == rows
+        engine.taken_in()
         engine.close()
         check_clean(disk, rows)
 
@@ -152,6 +156,7 @@ def test_a_lost_log_is_noticed() -> None:
     engine = open_store(disk)
     assert engine.forgot
     assert rows_of(engine) == replay(BATCHES[2:])
+    engine.taken_in()
     engine.close()
     check_clean(disk, replay(BATCHES[2:]))
 
@@ -162,6 +167,7 @@ def test_the_only_log_that_is_lost_is_noticed() -> None:
     engine = open_store(disk)
     assert engine.forgot
     assert rows_of(engine) == {}
+    engine.taken_in()
     engine.close()
     check_clean(disk, {})
 
@@ -200,6 +206,7 @@ def test_a_repeated_record_is_not_replayed(again: bytes | None) -> None:
     engine = open_store(disk)
     assert engine.forgot
     assert rows_of(engine) == replay(BATCHES)
+    engine.taken_in()
     engine.close()
     check_clean(disk, replay(BATCHES))
 
@@ -216,6 +223,7 @@ def test_a_poison_record_costs_itself_only(payload: bytes) -> None:
     assert engine.forgot
     rows = replay(BATCHES) | {b"z": b"1"}
     assert rows_of(engine) == rows
+    engine.taken_in()
     engine.close()
     check_clean(disk, rows)
 
@@ -228,6 +236,7 @@ def test_a_copy_of_a_record_within_a_torn_value_is_not_replayed() -> None:
     assert engine.forgot
     assert engine.stats()["files_damaged"] == 0
     assert rows_of(engine) == replay(BATCHES)
+    engine.taken_in()
     engine.close()
     check_clean(disk, replay(BATCHES))
 
@@ -240,6 +249,7 @@ def test_records_of_another_log_are_not_replayed() -> None:
     engine = open_store(disk)
     assert engine.stats()["bytes_cut"] == len(stale)
     assert rows_of(engine) == replay(BATCHES)
+    engine.taken_in()
     engine.close()
     check_clean(disk, replay(BATCHES))
 
@@ -262,6 +272,7 @@ def test_a_log_under_the_name_of_another_kind_is_damaged() -> None:
     engine = open_store(disk)
     assert engine.forgot
     assert rows_of(engine) == {}
+    engine.taken_in()
     engine.close()
     check_clean(disk, {})
 
@@ -274,6 +285,7 @@ def test_a_log_that_the_disk_cannot_read_is_set_aside() -> None:
     engine = open_store(disk)
     assert engine.forgot
     assert rows_of(engine) == replay(BATCHES[:2])
+    engine.taken_in()
     engine.close()
     assert listing(disk)[f"{last}.damaged"] == content
     assert engine.set_aside == (f"{last}.damaged",)
@@ -306,6 +318,7 @@ def test_a_gap_shows_before_a_log_without_records() -> None:
     assert engine.forgot
     assert engine.stats()["files_damaged"] == 1
     assert rows_of(engine) == replay(BATCHES[:1])
+    engine.taken_in()
     engine.close()
     check_clean(disk, replay(BATCHES[:1]))
 

@@ -126,6 +126,7 @@ def test_all_edits_behind_the_first_tree_are_lost() -> None:
     engine = opened(disk)
     assert engine.forgot
     check_explained(engine)
+    engine.taken_in()
     engine.close()
     check_second_opening(disk)
 
@@ -142,6 +143,7 @@ def test_the_manifest_is_lost(lost: list[str]) -> None:
         assert rows_of(engine) == story().rows
     else:
         check_explained(engine)
+    engine.taken_in()
     engine.close()
     check_second_opening(disk)
 

@@ -45,10 +45,12 @@ EDITS = st.builds(
     next_number=st.none() | NUMBERS,
     lost=st.lists(st.builds(Lost, st.text(), KEYS, KEYS, st.text()), max_size=2).map(tuple),
     healed=st.lists(RANGES, max_size=3).map(tuple),
+    forgot=st.none() | st.booleans(),
 )
 
 META = TableMeta(3, 100, bytes(16), 5, 1, b"a", b"z", 7, 9, ((b"b", b"c"),))
-EDIT = Edit((1, 2), ((0, META),), 4, 5, 6, (Lost("table-1", b"a", b"b", "gone"),), ((b"a", b"b"),))
+LOST = Lost("table-1", b"a", b"b", "gone")
+EDIT = Edit((1, 2), ((0, META),), 4, 5, 6, (LOST,), ((b"a", b"b"),), forgot=True)
 FIELDS = cbor2.loads(encode_edit(EDIT))
 
 
@@ -60,7 +62,7 @@ def test_an_edit_is_read_as_it_was_written(edit: Edit) -> None:
 def test_what_changes_nothing_takes_no_space() -> None:
     assert encode_edit(Edit()) == b"\xa0"
     assert decode_edit(b"\xa0") == Edit()
-    assert sorted(FIELDS) == list(range(1, 8))
+    assert sorted(FIELDS) == list(range(1, 9))
 
 
 @given(st.binary(max_size=80))
@@ -88,7 +90,7 @@ ANYTHING = st.recursive(
 )
 
 
-@given(ANYTHING | st.dictionaries(st.integers(1, 7), ANYTHING))
+@given(ANYTHING | st.dictionaries(st.integers(1, 8), ANYTHING))
 def test_any_item_is_an_edit_or_an_error(item: Any) -> None:
     check_refused(cbor2.dumps(item))
 
@@ -128,6 +130,7 @@ def check_refused(payload: bytes) -> None:
         b"\xa1\xf9\x42\x00\x01",  # 3.0 for 3
         b"\xa1\x03\xf5",
         b"\xa1\x03\x20",
+        b"\xa1\x08\x01",  # 1 for true
         b"\xd8\x23\x61\x28",  # a tag with a fault of its own
         b"\x9f" * 2000,
     ],
@@ -148,7 +151,7 @@ def test_a_table_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
         decode_edit(payload)
 
 
-@given(st.integers(8, 1 << 60), ANYTHING)
+@given(st.integers(9, 1 << 60), ANYTHING)
 def test_an_edit_of_a_newer_library_is_told_apart(field: int, value: Any) -> None:
     payload = cbor2.dumps({**FIELDS, field: value}, canonical=True)
     with pytest.raises(UnknownFields, match=rf"fields \[{field}\].*: upgrade dynamokv"):

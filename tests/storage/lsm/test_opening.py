@@ -110,6 +110,7 @@ def test_a_missing_table_is_a_lost_range() -> None:
         engine.apply([(key, story().rows.get(key)) for key in sorted(refused)], sync=True)
         engine.heal(b"", b"\xff")
         assert rows_of(engine) == story().rows
+        engine.taken_in()
         engine.close()
         engine = opened(disk)
         assert not engine.forgot
@@ -129,6 +130,7 @@ def test_a_table_with_a_damaged_end_loses_no_row() -> None:
             assert engine.forgot
             assert engine.quarantined() == []
             assert rows_of(engine) == story().rows
+            engine.taken_in()
             engine.close()
             assert listing(disk)[name + ".damaged"] == damaged
             engine = opened(disk)
@@ -248,7 +250,9 @@ def check_after_crash(disk: SimulatedDisk, loss: Loss, rows: Rows, seen: set[byt
         return
     seen.add(fingerprint)
     engine = opened(found)
+    assert engine.forgot
     assert rows_of(engine) == rows
+    engine.taken_in()
     engine.close()
     engine = opened(found)
     assert not engine.forgot
@@ -268,14 +272,12 @@ def test_without_room_it_is_repaired_later(damage: Damage) -> None:
     for room in range(0, 3000, 111):
         full = disk.survivor(Kill())
         full.capacity_bytes = used + room
-        again = False
         try:
             opened(full).close()
         except DiskFull:
             refused += 1
-            again = True
         engine = opened(copy_of_with_room(full))
-        assert engine.forgot == again
+        assert engine.forgot
         assert rows_of(engine) == rows
         engine.close()
     assert refused > 2

@@ -201,6 +201,7 @@ def test_healing_ends_it() -> None:
     store.engine.apply([(key, b"back") for key in refused], sync=True)
     store.engine.heal(start, end)
     assert store.engine.quarantined() == []
+    store.engine.taken_in()
     store.reopen()
     assert not store.engine.forgot
     assert [store.engine.get(key) for key in refused] == [b"back"] * len(refused)
