@@ -7,24 +7,15 @@ until a restart, and then again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from dynamokv.protocol.healing.handoff import LOOK_AGAIN_SECONDS
-from tests.protocol.healing.holding import LATER, Damaged, Holder
+from tests.protocol.healing.holding import LATER, Holder
 
 
 def holder_with(count: int, damaged: int) -> Holder:
     """It keeps so many hints, of which this one cannot be read, and has just started."""
     holder = Holder()
     holder.keep(count)
-    at = holder.kept()[damaged]
-    Damaged(holder, at)
-    rows = holder.store.rows
-
-    def readable(start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        yield from sorted(row for row in rows.items() if start <= row[0] < end and row[0] != at)
-
-    holder.store.scan_readable = readable  # type: ignore[method-assign]
+    holder.store.disk.damaged.add(holder.kept()[damaged])
     holder.node.handoff.recount()
     for _ in range(60):
         holder.after(LATER)
@@ -49,7 +40,7 @@ def test_what_can_be_read_again_is_counted_again() -> None:
     holder = holder_with(3, damaged=0)
     hints = holder.home.hints
     assert hints.doubtful == {holder.partition}
-    del holder.store.disk.scan  # the one that fails
+    holder.store.disk.damaged.clear()
     holder.after(LOOK_AGAIN_SECONDS)
     for _ in range(60):
         holder.after(LATER)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from dynamokv import limits
-from dynamokv.errors import CorruptionError
 from dynamokv.protocol import effects as e
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
@@ -80,25 +78,3 @@ class Holder(Lone):
         assert self.home.topology is not None
         ring = replace(self.home.topology, epoch=self.home.epoch + 1, **changes)
         return self.receive(self.asker, m.Announce(ring.encode()))
-
-
-class Damaged:
-    """Some rows of a store cannot be read."""
-
-    def __init__(self, lone: Lone, *keys: bytes) -> None:
-        self.keys = keys
-        self.store = lone.store
-        self.engine_get, self.engine_scan = lone.store.disk.get, lone.store.disk.scan
-        lone.store.disk.get = self.get  # type: ignore[method-assign]
-        lone.store.disk.scan = self.scan  # type: ignore[method-assign]
-
-    def get(self, key: bytes) -> bytes | None:
-        if key in self.keys:
-            raise CorruptionError("damaged")
-        return self.engine_get(key)
-
-    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self.engine_scan(start, end):
-            if key in self.keys:
-                raise CorruptionError("damaged")
-            yield key, value

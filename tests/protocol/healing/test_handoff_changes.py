@@ -10,7 +10,7 @@ from dynamokv.types import NodeId
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
-from tests.protocol.healing.holding import LATER, OLD, Damaged, Holder
+from tests.protocol.healing.holding import LATER, OLD, Holder
 from tests.protocol.joining import seeking
 from tests.protocol.lone import ELSE, NOW, OTHER, Lone, of, record, sent
 from tests.ring import rings
@@ -23,18 +23,18 @@ def test_what_is_owed_and_cannot_be_read_is_left_to_comparison() -> None:
     lone = Lone(up=[0])
     lone.put()
     lone.durable()
-    Damaged(lone, lone.row)
+    lone.store.disk.damaged.add(lone.row)
     assert sent(m.Replicate, lone.step(e.PeerUp(lone.peers[1]))) == {}
     lone.durable()
     assert list(lone.store.scan(row_keys.HINTS, row_keys.END_OF_HINTS)) == []
-    assert lone.home.hints.unhinted == {int.from_bytes(lone.row[:2])}
+    assert lone.home.hints.unhinted == {row_keys.partition_of(lone.row)}
     assert lone.home.counters["hints_dropped"] == 1
 
 
 def test_hints_that_cannot_be_read_are_tried_again_and_hold_up_nobody() -> None:
     holder = Holder()
     holder.keep()
-    Damaged(holder, *holder.kept())
+    holder.store.disk.damaged.update(holder.kept())
     assert holder.comes_up() is None
     assert holder.home.counters["damaged_reads"] == 1
     holder.step(e.WriteFailed(0, "for another reason"))

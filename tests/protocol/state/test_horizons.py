@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from dynamokv import limits
-from dynamokv.errors import CorruptionError
 from dynamokv.protocol import effects as e
 from dynamokv.testing.simulation.clocks import START_MS
 from dynamokv.wire import keys as row_keys
@@ -20,37 +19,11 @@ OLD = record(value(ELSE, HORIZON - 10))
 NEW = record(value(OTHER, HORIZON + 10))
 
 
-class Damaged(Store):
-    """Some of its rows cannot be read.
-
-    Attributes:
-        damaged: their keys.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.damaged: set[bytes] = set()
-
-    def visible(self, key: bytes) -> bytes | None:
-        self._look(key)
-        return super().visible(key)
-
-    def newest(self, key: bytes) -> bytes | None:
-        self._look(key)
-        return super().newest(key)
-
-    def _look(self, key: bytes) -> None:
-        if key in self.damaged:
-            raise CorruptionError("block 7 is damaged")
-
-
 class Member(Lone):
     """With a horizon for the partition of ``NAME``."""
 
     def __init__(self) -> None:
-        super().__init__(store=Damaged())
-        assert isinstance(self.store, Damaged)
-        self.damaged = self.store.damaged
+        super().__init__()
         self.partition = row_keys.partition_of(self.row)
         self.home.horizons.adopt(self.partition, HORIZON)
         self.home.horizons.promise(HORIZON)
@@ -187,7 +160,7 @@ def test_a_row_that_cannot_be_read_takes_the_horizon_with_it() -> None:
     member = Member()
     row = row_keys.horizon_row(member.partition)
     member.store.rows[row] = b"there"
-    member.damaged.add(member.row)
+    member.store.disk.damaged.add(member.row)
     effects = member.replicate(OLD)
     first, second = of(e.Write, effects)[:2]
     assert first.rows == [(row, None)]
@@ -265,8 +238,8 @@ def test_rows_of_another_version_are_none() -> None:
 
 
 def test_rows_that_cannot_be_read_are_none() -> None:
-    store = Damaged()
-    store.damaged.add(row_keys.FLOOR_ROW)
+    store = Store()
+    store.disk.damaged.add(row_keys.FLOOR_ROW)
     member = Lone()
     home = Bench(member.me, member.topology, store=store).home
     assert home.horizons.adopted == {}
