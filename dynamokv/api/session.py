@@ -24,7 +24,7 @@ from dynamokv.errors import (
 from dynamokv.protocol.requests.batch import group
 from dynamokv.runtime.loop import Runtime
 from dynamokv.runtime.status import Process
-from dynamokv.runtime.thread import CLOSED, Handoff, LoopThread
+from dynamokv.runtime.thread import CLOSED, Handover, LoopThread
 from dynamokv.wire import messages as m
 
 ANSWER_GRACE_SECONDS = 2.0
@@ -203,17 +203,17 @@ class Session(Access):
         """Run requests together and wait for all."""
         runtime, thread = self.running(), self._thread
         assert thread is not None, "only blocking faces call from other threads"
-        handoffs = [Handoff() for _ in messages]
-        thread.post(_submit_all, runtime, messages, handoffs)
+        handovers = [Handover() for _ in messages]
+        thread.post(_submit_all, runtime, messages, handovers)
         try:
             return [
-                handoff.wait(message.budget_ms / 1000 + ANSWER_GRACE_SECONDS)
-                for message, handoff in zip(messages, handoffs, strict=True)
+                handover.wait(message.budget_ms / 1000 + ANSWER_GRACE_SECONDS)
+                for message, handover in zip(messages, handovers, strict=True)
             ]
         except BaseException as error:
             # Closed meanwhile, there is nothing to forget.
             with contextlib.suppress(ClosedError):
-                thread.post(_forget_all, runtime, handoffs)
+                thread.post(_forget_all, runtime, handovers)
             if type(error) is not TimeoutError:
                 raise
             kind = Indeterminate if isinstance(messages[0], m.PutRequest) else ReadFailed
@@ -221,11 +221,11 @@ class Session(Access):
             raise kind(1, 0, (), text) from None
 
 
-def _submit_all(runtime: Runtime, messages: list[Any], handoffs: list[Handoff]) -> None:
-    for message, handoff in zip(messages, handoffs, strict=True):
-        handoff.ticket = runtime.submit(message, handoff)
+def _submit_all(runtime: Runtime, messages: list[Any], handovers: list[Handover]) -> None:
+    for message, handover in zip(messages, handovers, strict=True):
+        handover.ticket = runtime.submit(message, handover)
 
 
-def _forget_all(runtime: Runtime, handoffs: list[Handoff]) -> None:
-    for handoff in handoffs:
-        runtime.forget(handoff.ticket)
+def _forget_all(runtime: Runtime, handovers: list[Handover]) -> None:
+    for handover in handovers:
+        runtime.forget(handover.ticket)

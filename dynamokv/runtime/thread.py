@@ -33,7 +33,7 @@ log = logging.getLogger("dynamokv.runtime")
 CLOSED = "this handle was closed: open a new one"
 
 
-class Handoff:
+class Handover:
     """A future for one waiting thread."""
 
     __slots__ = ("_error", "_lock", "_result", "ticket")

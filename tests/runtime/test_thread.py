@@ -11,7 +11,7 @@ import pytest
 
 from dynamokv import limits
 from dynamokv.errors import ClosedError
-from dynamokv.runtime.thread import Handoff, LoopThread, in_thread
+from dynamokv.runtime.thread import Handover, LoopThread, in_thread
 from dynamokv.wire.messages import Replicated
 from tests.waiting import until, until_async
 
@@ -27,36 +27,36 @@ def thread() -> Iterator[LoopThread]:
 
 
 def test_a_result_is_handed_over() -> None:
-    handoff = Handoff()
-    assert not handoff.done()
-    threading.Thread(target=handoff.set_result, args=(Replicated(1),)).start()
-    assert handoff.wait(20.0) == Replicated(1)
-    assert handoff.done()
-    assert handoff.wait(0.0) == Replicated(1), "and stays"
+    handover = Handover()
+    assert not handover.done()
+    threading.Thread(target=handover.set_result, args=(Replicated(1),)).start()
+    assert handover.wait(20.0) == Replicated(1)
+    assert handover.done()
+    assert handover.wait(0.0) == Replicated(1), "and stays"
 
 
 def test_an_error_is_handed_over() -> None:
-    handoff = Handoff()
-    handoff.set_exception(ClosedError("closed"))
-    assert handoff.done()
+    handover = Handover()
+    handover.set_exception(ClosedError("closed"))
+    assert handover.done()
     with pytest.raises(ClosedError):
-        handoff.wait(20.0)
+        handover.wait(20.0)
 
 
 def test_a_wait_ends() -> None:
-    handoff = Handoff()
+    handover = Handover()
     with pytest.raises(TimeoutError):
-        handoff.wait(0.01)
-    assert not handoff.done()
-    handoff.set_result(Replicated(1))
-    assert handoff.wait(0.01) == Replicated(1), "a result that comes late is still taken"
+        handover.wait(0.01)
+    assert not handover.done()
+    handover.set_result(Replicated(1))
+    assert handover.wait(0.01) == Replicated(1), "a result that comes late is still taken"
 
 
 @pytest.mark.parametrize("seconds", [1e11, 1e300, float("inf")])
 def test_a_wait_may_be_longer_than_the_platform_knows(seconds: float) -> None:
-    handoff = Handoff()
-    threading.Timer(0.01, handoff.set_result, (Replicated(1),)).start()
-    assert handoff.wait(seconds) == Replicated(1)
+    handover = Handover()
+    threading.Timer(0.01, handover.set_result, (Replicated(1),)).start()
+    assert handover.wait(seconds) == Replicated(1)
 
 
 # --- a loop on a thread ---------------------------------------------------------------------------
