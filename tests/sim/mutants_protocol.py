@@ -22,7 +22,6 @@ from dynamokv.protocol.state import identity
 from dynamokv.protocol.state.home import Home
 from dynamokv.types import replicas_needed
 from tests.protocol import test_damaged_store, test_replica
-from tests.protocol.membership import test_transfer
 from tests.sim import test_first_words
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.mutants_versions import VERSIONS
@@ -282,7 +281,6 @@ TOPOLOGY: Final = (
         "a newcomer is whole after one source",
         "a newcomer has read everybody who is up, and half of the others",
         (Edit(Fill.whole, "return enough and all(", "return bool(done) or all("),),
-        trial=shown_by(test_transfer.test_not_whole_while_more_than_half_are_missing),
     ),
     Mutant(
         "a newcomer says it is whole at once",

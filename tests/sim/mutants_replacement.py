@@ -15,7 +15,7 @@ from dynamokv.protocol.requests.get import GetOp
 from dynamokv.protocol.requests.put import PutOp
 from dynamokv.ring import placement
 from tests.issues import test_members_in_memory
-from tests.protocol.membership import test_lifecycle, test_replacement, test_replacing
+from tests.protocol.membership import test_replacement, test_replacing
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by
 
@@ -74,7 +74,6 @@ REPLACEMENT: Final = (
                 "elif not self.ready and topology.member(home.node_id) is None:",
             ),
         ),
-        trial=shown_by(test_lifecycle.test_who_was_replaced_counts_in_no_quorum),
     ),
     Mutant(
         "a member that answers at its address is replaced",
