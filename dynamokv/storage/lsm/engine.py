@@ -284,6 +284,7 @@ class LSMEngine:
             return
         view = self.store.view
         self._delete([key for key, value in view.memory_rows(start, end) if value is not None])
+        self.log.sync()
         self.store.drop(start, end)
         self.pressure.work_off()
 
@@ -300,6 +301,8 @@ class LSMEngine:
                 written = {key for key, _ in view.memory_rows(a, b)}
                 rows = scan_view(view, a, b, self.options.block_bytes, self._damaged)
                 self._delete([key for key, _ in rows if key not in written])
+        # What was brought back has to be on the disk before nothing says any more that it was lost.
+        self.log.sync()
         self.store.heal(start, end)
 
     def taken_in(self) -> None:
@@ -309,11 +312,10 @@ class LSMEngine:
         self.store.taken_in()
 
     def _delete(self, keys: Sequence[bytes]) -> None:
-        """Delete these rows; on return that is on the disk."""
+        """Delete these rows, without a sync."""
         for at in range(0, len(keys), DROP_BATCH_ROWS):
             batch: list[Row] = [(key, None) for key in keys[at : at + DROP_BATCH_ROWS]]
             self.apply(batch, sync=False)
-        self.log.sync()
 
     def checkpoint(self, directory: Path) -> None:
         """Write the store as of now to a new directory: tables by hard links, logs by copy.
