@@ -2,6 +2,7 @@
 copy of the key, or whose disk refuses writes.
 
 Rules:
+    - Writes of a key go to the same owner, its first one, as long as that serves; reads go round.
     - Owners that are slow, or owe this process an answer for long, are tried last. A client knows
       no verdicts, so this is how it finds its way round a member that is held up.
     - A read that is late is asked of the next owner as well: the first one would have hedged it by
@@ -69,7 +70,9 @@ class ForwardOp:
         if self.starts > limits.RESTARTS_MAX:
             return self._end(FailedCode.UNAVAILABLE, "the topology kept changing")
         now, credit = home.clock.monotonic(), home.load.credit
-        turn = self.id % len(owners)
+        # A write without a context replaces what its coordinator holds. Were the writes of a key to
+        # go round, one that follows another might meet an owner that does not have that yet.
+        turn = 0 if type(self.request) is PutRequest else self.id % len(owners)
         self.untried = sorted(
             [*owners[turn:], *owners[:turn]],
             key=lambda owner: (credit.is_silent(owner, now), owner in home.slow),
