@@ -70,8 +70,8 @@ class NodeConfig:
     when binding 0.0.0.0."""
 
     seeds: tuple[str, ...] = ()
-    """Addresses to find the ring by, the same list on every member. The first founds the ring.
-    Default: a ring of one."""
+    """Addresses to find the ring by, the same on every member, in any order. The least of them, as
+    text, founds the ring. Default: a ring of one."""
 
     data_dir: Path | None = None
     """Where identity and data live. Default: memory only, so that every start is with nothing, and
@@ -121,7 +121,7 @@ class NodeConfig:
 
     expect_members: int | None = None
     """Members to wait for before the ring is founded and serves. Set it where more than ``n``
-    members start together. Default: the first seed founds alone, once more than half of the seeds
+    members start together. Default: one seed founds alone, once more than half of the seeds
     run; with 1 it does so whoever else runs."""
 
     sibling_cap: int = limits.SIBLINGS_MAX

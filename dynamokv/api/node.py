@@ -200,7 +200,7 @@ def join(
 ) -> Node:
     """Make this process a member of the ring, and return when it is ready to serve.
 
-    The first address in ``seeds`` founds the ring if there is none; every other process joins it.
+    The least address in ``seeds`` founds the ring if there is none; every other process joins it.
     ``seeds=()`` founds a ring of one.
 
     Args:

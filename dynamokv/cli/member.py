@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seeds",
         nargs="+",
         metavar="HOST:PORT",
-        help="where to find the ring, the same list on every member; the first founds it",
+        help="where to find the ring, the same on every member; the least address founds it",
     )
     parser.add_argument("--data-dir", metavar="DIR", help="identity and data; default: memory only")
     parser.add_argument("--cluster", metavar="NAME", help="name of the ring")

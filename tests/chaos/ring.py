@@ -40,12 +40,12 @@ class Raised(Exception):
 
 
 def free_addresses(count: int) -> list[str]:
-    """Loopback addresses that nobody listens at."""
+    """Loopback addresses that nobody listens at; the first would found a ring of them."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+        return sorted(f"127.0.0.1:{one.getsockname()[1]}" for one in sockets)
 
 
 class Member:

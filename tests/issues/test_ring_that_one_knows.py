@@ -1,7 +1,7 @@
 """A campaign wiped the only member of a ring, had another one come meanwhile, and was surprised.
 
-Seed 3432: with ``expect_members=1`` a first seed without data founds a ring unless somebody tells
-it of one, and the newcomer knew of none (docs/adr/0017 says so). A first seed is wiped now only
+Seed 3432: with ``expect_members=1`` a founder without data founds a ring unless somebody tells
+it of one, and the newcomer knew of none (docs/adr/0017 says so). A founder is wiped now only
 while another member remembers the ring.
 """
 

@@ -1,4 +1,4 @@
-"""A first seed that had lost its data founded a second ring, while its own was out of reach.
+"""A founder that had lost its data founded a second ring, while its own was out of reach.
 
 No other seed answered within its second of grace, and it took that for a beginning. What it was
 given afterwards was lost when the two met, or stayed a ring of its own for ever.

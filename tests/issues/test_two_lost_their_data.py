@@ -1,4 +1,4 @@
-"""Two of three members lost their data, and heard that the first seed might not be running.
+"""Two of three members lost their data, and heard that the founder might not be running.
 
 It was, and had given one of them its place. That one waits for a copy of what the other one lost,
 and says so now; the other one waits for the first, and says that.

@@ -21,9 +21,10 @@ TICK = SEEK_SECONDS + 0.001
 
 
 def seeking(number: int = 0, *, founder: bool = True, **settings: Any) -> Bench:
-    """A process without a ring, whose identity is durable; the other seed is member 1."""
+    """A process without a ring, whose identity is durable; the other seed is member 1, and founds
+    where this one does not."""
     me = rings.member(number)
-    seeds = (HERE, THERE) if founder else (THERE, HERE)
+    seeds = (HERE, THERE) if founder else (THERE,)
     bench = Bench(me.node_id, None, **{"address": me.address, "seeds": seeds, **settings})
     bench.step(e.Tick())
     bench.durable()

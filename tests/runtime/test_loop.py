@@ -84,7 +84,7 @@ async def test_nobody_to_join_is_said_with_the_seeds() -> None:
     ) as caught:
         await open_node(config, 0.3)
     assert "0.3 s" in str(caught.value)
-    assert "first seed" in str(caught.value)
+    assert f"least address, {NOBODY}, founds the ring" in str(caught.value)
 
 
 @pytest.mark.asyncio

@@ -300,7 +300,7 @@ TOPOLOGY: Final = (
     ),
     Mutant(
         "a founder does not ask first",
-        "the first seed founds only when no other seed knows a ring",
+        "the founder founds only when no other seed knows a ring",
         (
             Edit(
                 Seeker.tick,

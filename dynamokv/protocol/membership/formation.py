@@ -9,8 +9,9 @@ Two sides, both plain state machines driven by ``lifecycle.py``:
   others.
 
 Rules:
-    - The first seed founds, and only when no other seed knows a ring: each said so, or stayed
-      silent for a grace period. It founds with those that still ask for a place then.
+    - The seed with the least address founds, in whatever order the list names them, and only when
+      no other seed knows a ring: each said so, or stayed silent for a grace period. It founds with
+      those that still ask for a place then.
     - It may have lost its data, and the silent ones may be its ring. So more than half of the seeds
       have to know of none, itself included, unless its application says how many members it
       expects (``expect_members``): then the others may be silent.
@@ -73,6 +74,15 @@ def this_member(home: Home) -> Member:
     return Member(home.node_id, settings.address, settings.zone, settings.weight)
 
 
+def founding_seed(home: Home) -> str:
+    """The address of the process that founds the ring, the same for all that have these seeds.
+
+    The least as text, not the first: people put their own address first, and then every process
+    of one ring would found one.
+    """
+    return min(home.settings.seeds, default=home.settings.address)
+
+
 class Seeker:
     """The way into a ring, for a process whose store remembers none.
 
@@ -92,7 +102,7 @@ class Seeker:
 
     def __init__(self, home: Home, now: float) -> None:
         settings = home.settings
-        self.founder = not settings.seeds or settings.seeds[0] == settings.address
+        self.founder = founding_seed(home) == settings.address
         others = [seed for seed in settings.seeds if seed != settings.address]
         self.seeds = dict.fromkeys(seed.encode() for seed in others)
         self.silent = set(self.seeds)

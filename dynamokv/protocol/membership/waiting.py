@@ -6,7 +6,7 @@ It only looks. It must not change anything, nor know how long anybody is willing
 
 from __future__ import annotations
 
-from dynamokv.protocol.membership.formation import Seeker
+from dynamokv.protocol.membership.formation import Seeker, founding_seed
 from dynamokv.protocol.membership.lifecycle import Lifecycle
 from dynamokv.protocol.membership.transfer import Fill
 from dynamokv.protocol.state.home import Home
@@ -49,19 +49,19 @@ def _to_do(home: Home, seeker: Seeker) -> str:
         )
     if not seeker.founder:
         return (
-            f"The first seed, {home.settings.seeds[0]}, founds the ring: is it running, can it be "
-            "reached from here, and is this list the same everywhere?"
+            f"The seed with the least address, {founding_seed(home)}, founds the ring: is it "
+            "running, can it be reached from here, and does every list have the same seeds?"
         )
     if not seeker.asked_enough(home.clock.monotonic()):
         return (
-            "This is the first seed, which founds the ring, and only when more than half of the "
-            "seeds know of none, since it may have lost its data: start the others; or, to found "
-            "a ring without them, set expect_members=1"
+            "This seed has the least address, so it founds the ring, and only when more than half "
+            "of the seeds know of none, since it may have lost its data: start the others; or, to "
+            "found a ring without them, set expect_members=1"
         )
     have = 1 + len(seeker.candidates)
     return (
-        f"This is the first seed, which founds the ring with expect_members={seeker.expected}, "
-        f"and {have} of them are here: start the others, with the same seeds"
+        f"This process founds the ring with expect_members={seeker.expected}, and {have} of them "
+        "are here: start the others, with the same seeds"
     )
 
 

@@ -201,7 +201,7 @@ class WipedDisk(Family):
         process, members = world.pick(self.random), world.members()
         if process is None or not world.all_whole():
             return False
-        # Alone, it would be the ring. And the first seed of a ring that began with one member
+        # Alone, it would be the ring. And the founder of a ring that began with one member
         # begins another one, if it finds nobody for a while.
         first_seed = world.plan.grows and process.machine is world.machines[0]
         if len(members) == 1 or first_seed:

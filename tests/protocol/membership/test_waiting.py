@@ -16,7 +16,7 @@ from tests.ring import rings
 
 def test_a_founder_without_the_other_seeds() -> None:
     said = seeking().node.why_not_ready()
-    assert said.startswith(f"no place in a ring; asked: {THERE} (no answer). This is the first")
+    assert said.startswith(f"no place in a ring; asked: {THERE} (no answer). This seed has the")
     assert "start the others" in said
     assert "expect_members=1" in said
 
@@ -33,9 +33,9 @@ def test_a_founder_that_expects_more_than_there_are() -> None:
     assert "asked: nobody" in alone.node.why_not_ready()
 
 
-def test_whoever_looks_for_the_first_seed() -> None:
+def test_whoever_looks_for_the_founder() -> None:
     bench = seeking(founder=False)
-    assert f"The first seed, {bench.home.settings.seeds[0]}, founds" in bench.node.why_not_ready()
+    assert f"The seed with the least address, {THERE}, founds" in bench.node.why_not_ready()
 
 
 def test_who_decides_and_what_it_says() -> None:
