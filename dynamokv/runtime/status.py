@@ -20,7 +20,8 @@ from dynamokv.wire import codec
 WATCHED = (
     "read_repairs", "damaged_reads", "partitions_mended", "amnesia",
     "clock_drift_refused", "wrong_cluster",
-    "overloaded", "expired", "credit_refused", "hedges_refused", "retries_refused",
+    "overloaded", "overloaded_requests", "overloaded_bytes", "overloaded_queue",
+    "overloaded_owners", "expired", "credit_refused", "hedges_refused", "retries_refused",
     "peers_up", "peers_slow", "peers_down", "members_replaced",
     "hints_delivered", "hints_dropped", "hints_refused",
     "trees_compared", "exchanges", "exchanges_given_up", "tree_mismatches",

@@ -16,9 +16,11 @@ Rules:
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from dynamokv import limits
+from dynamokv.protocol.load.admission import Refusal
 
 Question: TypeAlias = tuple[int, float, float]
 """One message that expects an answer: its weight, when it was asked, and its deadline. No named
@@ -133,6 +135,17 @@ class Credit:
             if now < deadline + limits.ANSWER_LOST_SECONDS:
                 return True
         return False
+
+    def refusal(self, peers: Iterable[bytes]) -> Refusal:
+        """Why nothing more is asked of these peers, which have none left: what the one holds that
+        holds the most."""
+        messages, held = max(map(self.outstanding, peers), key=lambda each: each[::-1])
+        return Refusal(
+            "overloaded_owners",
+            "too much is outstanding at its owners: one of them has not answered "
+            f"{messages:,} of at most {self._messages_max:,} questions, with {held:,} of "
+            f"{self._bytes_max:,} bytes",
+        )
 
     def outstanding(self, peer: bytes) -> tuple[int, int]:
         """Messages and bytes."""

@@ -57,7 +57,7 @@ class ForwardOp:
         self.untried: list[NodeId] = []
         self.failures: list[str] = []
         self.refusal: Failed | None = None
-        self.short_of_credit = False
+        self.short: list[NodeId] = []
 
     def start(self, home: Home) -> list[Effect]:
         """Send it to an owner that is up."""
@@ -148,7 +148,7 @@ class ForwardOp:
                 continue
             if why_not := home.why_not(owner):
                 self.failures.append(f"{owner.hex()[:8]} ({why_not.value})")
-                self.short_of_credit = True
+                self.short.append(owner)
             else:
                 self.asked.append(owner)
                 budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
@@ -162,8 +162,9 @@ class ForwardOp:
         if over and type(self.request) is not PutRequest:
             # Whoever refused it did so because it was late. Of a write that says more.
             return self._end(FailedCode.READ_FAILED, "")
-        code = FailedCode.OVERLOADED if self.short_of_credit else FailedCode.UNAVAILABLE
-        return self._end(code, "no owner of this key took the request")
+        if self.short:
+            return self._end(*home.overloaded(home.load.credit.refusal(self.short)))
+        return self._end(FailedCode.UNAVAILABLE, "no owner of this key took the request")
 
     def _end(self, code: FailedCode, detail: str) -> list[Effect]:
         self.done = True

@@ -80,7 +80,7 @@ class GetOp:
             else:
                 spare.append(owner)
         if tally.verdict is Verdict.LOST:
-            return self._end(*tally.why_not())
+            return self._end(*tally.why_not(home))
         hedging, now = home.load.hedging, home.clock.monotonic()
         self.patience = hedging.delay
         self.turn = now + hedging.delay

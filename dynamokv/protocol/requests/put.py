@@ -117,7 +117,7 @@ class PutOp:
             tally.add(home.node_id)
         elif not self.records:
             if tally.verdict is Verdict.LOST:
-                return self._end(*tally.why_not())
+                return self._end(*tally.why_not(home))
             rows = self._mint(home, keys)
             if not rows:
                 return self._finish()

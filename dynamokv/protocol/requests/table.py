@@ -102,11 +102,9 @@ class RequestTable:
         if operation.origin.peer and home.load.transit.is_behind(now):
             refusal = BEHIND
         if refusal:
-            home.counters["overloaded"] += 1
-            home.counters[refusal.counter] += 1
             origin = operation.origin
-            code = m.FailedCode.OVERLOADED
-            return [answer(origin, m.Failed(origin.id, code, 0, 0, [], refusal.text))]
+            code, text = home.overloaded(refusal)
+            return [answer(origin, m.Failed(origin.id, code, 0, 0, [], text))]
         effects = operation.start(home)
         if operation.done:
             return effects

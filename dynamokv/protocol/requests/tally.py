@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from enum import Enum
 
-from dynamokv.protocol.state.home import NotAsked
+from dynamokv.protocol.state.home import Home, NotAsked
 from dynamokv.types import NodeId
 from dynamokv.wire.messages import Failed, FailedCode
 
@@ -31,17 +31,17 @@ class Tally:
 
     Attributes:
         away: owners that are not asked, because others may stand in for them.
-        overloaded: some owner is not asked because it has too much to answer already.
         patient: it waits for owners, where they may be enough without stand-ins.
+        short: owners that are not asked because they have too much to answer already.
     """
 
     __slots__ = (
         "away",
         "failed",
         "needed",
-        "overloaded",
         "owners",
         "patient",
+        "short",
         "stood_in",
         "yes",
     )
@@ -53,8 +53,8 @@ class Tally:
         self.failed: dict[NodeId, str] = {}
         self.stood_in: dict[NodeId, NodeId] = {}
         self.away: Collection[NodeId] = ()
-        self.overloaded = False
         self.patient = True
+        self.short: list[NodeId] = []
 
     def add(self, owner: NodeId) -> None:
         """This owner did it. A failure told before is forgotten: the answer is the stronger
@@ -80,7 +80,8 @@ class Tally:
 
     def leave_out(self, owner: NodeId, why_not: NotAsked) -> None:
         """This owner is not even asked."""
-        self.overloaded |= why_not is NotAsked.NO_CREDIT
+        if why_not is NotAsked.NO_CREDIT:
+            self.short.append(owner)
         self.fail(owner, why_not.value)
 
     @property
@@ -119,8 +120,8 @@ class Tally:
         """What a request with this id is told that ends without its level."""
         return Failed(id, code, self.needed, len(self.yes), self.failures(), detail)
 
-    def why_not(self) -> tuple[FailedCode, str]:
+    def why_not(self, home: Home) -> tuple[FailedCode, str]:
         """The error of a request that cannot even be begun: overloaded, when credit would help."""
-        if self.overloaded:
-            return FailedCode.OVERLOADED, "too much is outstanding at its owners"
+        if self.short:
+            return home.overloaded(home.load.credit.refusal(self.short))
         return FailedCode.UNAVAILABLE, ""

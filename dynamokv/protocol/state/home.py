@@ -19,6 +19,7 @@ from dynamokv.causality.versions import Context
 from dynamokv.errors import StorageError
 from dynamokv.ports import Clock, Reader, Rng
 from dynamokv.protocol.liveness.liveness import Liveness
+from dynamokv.protocol.load.admission import Refusal
 from dynamokv.protocol.load.load import Load
 from dynamokv.protocol.state.forest import Forest
 from dynamokv.protocol.state.hints import Hints
@@ -30,6 +31,7 @@ from dynamokv.ring.topology import Topology
 from dynamokv.types import Actor, NodeId, replicas_needed
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
+from dynamokv.wire.messages import FailedCode
 
 NO_OWNERS: tuple[NodeId, ...] = ()
 LAG_SAMPLES = 1024
@@ -226,6 +228,12 @@ class Home:
         if peer not in credit.short or credit.has_room(peer, self.clock.monotonic()):
             return None
         return NotAsked.NO_CREDIT
+
+    def overloaded(self, refusal: Refusal) -> tuple[FailedCode, str]:
+        """What a request is told that is refused for this reason; counted."""
+        self.counters["overloaded"] += 1
+        self.counters[refusal.counter] += 1
+        return FailedCode.OVERLOADED, refusal.text
 
     def recently_returned(self, now: float) -> set[NodeId]:
         """Peers that were away and came back not long ago: they may have missed writes."""

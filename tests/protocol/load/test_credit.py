@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from dynamokv.limits import (
     ANSWER_LOST_SECONDS,
+    CREDIT_BYTES,
     CREDIT_PROBE_SECONDS,
     CREDIT_PROBE_SECONDS_MAX,
     FORWARD_LATE_SECONDS,
@@ -212,7 +213,12 @@ def test_a_write_whose_owners_have_none_is_refused_before_any_work() -> None:
     assert sorted(reply(effects).failed) == sorted(
         f"{peer.hex()[:8]} ({NotAsked.NO_CREDIT.value})" for peer in lone.peers
     )
-    assert failed(lone.put(level=ALL)) == FailedCode.OVERLOADED
+    effects = lone.put(level=ALL)
+    assert failed(effects) == FailedCode.OVERLOADED
+    counters = lone.home.counters
+    assert (counters["overloaded"], counters["overloaded_owners"]) == (2, 2)
+    assert "5 of at most 5 questions, with " in reply(effects).detail
+    assert f" of {CREDIT_BYTES:,} bytes" in reply(effects).detail
 
 
 def test_a_read_asks_another_or_is_refused() -> None:
@@ -259,6 +265,7 @@ def test_a_request_passed_on_finds_an_owner_that_has_some() -> None:
     assert all(len(each) == 1 for each in asked)
     effects = lone.put(names=[name], ticket=10)
     assert failed(effects) == FailedCode.OVERLOADED
+    assert lone.home.counters["overloaded_owners"] == 1
     lone.receive(next(iter(asked[0])), m.Refused(next(iter(asked[0].values())).id, 3, "not ready"))
     assert lone.home.load.credit.refused == 0, "nobody even tried"
     assert lone.home.load.counters()["credit_refused"] == 0
