@@ -342,7 +342,8 @@ class RefusedReason(IntEnum):
 
 
 class JoinReason(IntEnum):
-    """Why a join was not granted. Append only; the first three mean "try again"."""
+    """Why a join was not granted. Append only; the first three mean "try again". Nobody who knows
+    of a ring says that there is none."""
 
     NO_RING = 1
     BUSY = 2

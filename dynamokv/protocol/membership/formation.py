@@ -97,7 +97,7 @@ class Seeker:
         grace_ends: when it need not wait for silent seeds any more.
         candidates: others that ask the founder for a place, and when they last did.
         founding: the first record is on its way to the disk.
-        found_a_ring: somebody knows one.
+        found_a_ring: somebody knows one. Whoever asks this process is told so.
     """
 
     def __init__(self, home: Home, now: float) -> None:
@@ -149,6 +149,7 @@ class Seeker:
         self._heard(peer, message.detail)
         if message.reason not in _KEEP_ASKING:
             return [JoinFailed(message.reason, message.detail)]
+        self.found_a_ring |= message.reason != JoinReason.NO_RING
         if message.reason == JoinReason.ASK:
             self._heard(peer, f"{message.detail} decides")
             return self._also_ask(home, message.detail)
@@ -168,11 +169,18 @@ class Seeker:
         holder = first if first.address == home.settings.address else None
         return self._also_ask(home, decider(topology, holder).address)
 
+    def on_topology_request(self, origin: Origin) -> list[Effect]:
+        """Others look for the ring as well: it is not here, but they may not found another one if
+        there is one."""
+        if self.found_a_ring:
+            return no(origin, JoinReason.BUSY, "it waits for a place in the ring itself")
+        return no(origin, JoinReason.NO_RING, "no ring here yet")
+
     def on_join_request(self, home: Home, origin: Origin, request: JoinRequest) -> list[Effect]:
-        """Others look for the ring as well: the founder remembers them, everyone else knows no more
-        than they do."""
+        """Others want a place: the founder remembers them, everyone else knows no more than they
+        do."""
         if not self.founder:
-            return no(origin, JoinReason.NO_RING, "no ring here yet")
+            return self.on_topology_request(origin)
         refusal = _disagreement(
             home.settings.partitions, home.settings.n, home.settings.cluster, request
         )
@@ -181,10 +189,11 @@ class Seeker:
         if request.address == home.settings.address:
             return no(origin, JoinReason.DUPLICATE, taken(this_member(home)))
         if self.found_a_ring:
-            return no(origin, JoinReason.BUSY, "it waits for a place in the ring itself")
+            return self.on_topology_request(origin)
         if not self.founding:
             self._remember(home, _member_of(request))
-        return no(origin, JoinReason.BUSY, "the ring is being founded")
+        # Not "busy": should it lose its data before that is durable, nobody may say it was there.
+        return no(origin, JoinReason.NO_RING, "the ring is being founded")
 
     def _remember(self, home: Home, asker: Member) -> None:
         """A place for who asks. An address whose process came back without its data has one place,

@@ -265,8 +265,8 @@ class Lifecycle:
         if message.cluster != home.settings.cluster:
             text = f"this ring is {home.settings.cluster!r}, not {message.cluster!r}"
             return [Send(peer, m.JoinAnswer(message.id, m.JoinReason.MISMATCH, text))]
-        if home.topology is None:
-            return [Send(peer, m.JoinAnswer(message.id, m.JoinReason.NO_RING, "no ring here yet"))]
+        if self.seeker is not None:
+            return self.seeker.on_topology_request(Origin(peer, message.id))
         return [Send(peer, m.TopologyReply(message.id, self.topology_for(peer)))]
 
     def on_join_request(self, peer: bytes, message: m.JoinRequest) -> list[Effect]:

@@ -120,7 +120,7 @@ def test_while_it_founds_it_asks_and_takes_nobody() -> None:
     bench.after(FOUND_GRACE_SECONDS)
     assert decided(bench.last)
     assert of(e.Send, bench.after(TICK)) == []
-    assert answered(bench.receive(ROUTE, request()))[0] == JoinReason.BUSY
+    assert answered(bench.receive(ROUTE, request()))[0] == JoinReason.NO_RING
     bench.durable()
     topology = bench.home.topology
     assert topology is not None
@@ -134,7 +134,7 @@ def founded_with(bench: Bench, *requests: m.JoinRequest) -> list[Member]:
     """Whom it founds with, when these asked after its grace."""
     bench.after(FOUND_GRACE_SECONDS + TICK)
     for asked in requests:
-        assert answered(bench.receive(ROUTE, asked))[0] == JoinReason.BUSY
+        assert answered(bench.receive(ROUTE, asked))[0] == JoinReason.NO_RING
     topology = decided(bench.after(TICK))
     return list(topology.members[1:]) if topology else []
 
