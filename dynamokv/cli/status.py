@@ -1,18 +1,20 @@
 """``dynamokv status``: the members of a running ring, their five essential metrics, and what they
 have to do for each other.
 
-It asks as a client, through any member. A client cannot choose who answers, but asks the members in
-turn; each answer says whose it is.
+It asks as a client. A client cannot choose who answers, but asks the members in turn; each answer
+says whose it is. So it asks until the member answers whose address was given.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from typing import Any
 
 import dynamokv
 from dynamokv.cli.text import duration, milliseconds, size, table
+from dynamokv.parsing import addresses
 
 HELP = "show the members of a running ring, and how they do"
 HEADINGS = (
@@ -24,15 +26,25 @@ HEALING = (
     "rows to forget",
 )  # fmt: skip
 
+_PAUSE_SECONDS = 0.01
+"""Between two questions."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.add_argument(
-        "addresses", nargs="+", metavar="ADDRESS", help="host:port of a member; several: any"
+        "addresses",
+        nargs="+",
+        metavar="ADDRESS",
+        help="host:port of the member to ask; several: any of them",
     )
     parser.add_argument("--cluster", default="dynamokv", metavar="NAME", help="name of the ring")
     parser.add_argument(
-        "--timeout", type=float, default=5.0, metavar="SECONDS", help="to find the ring; default: 5"
+        "--timeout",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="to find the ring, and to wait for its answer; default: 5",
     )
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
 
@@ -42,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     with dynamokv.connect(
         arguments.addresses, cluster=arguments.cluster, timeout=arguments.timeout
     ) as client:
-        status = client.status()
+        status = status_of(client, arguments.addresses, arguments.timeout)
         metrics = metrics_of_members(client, status)
     if arguments.json:
         print(json.dumps({"status": status, "metrics": metrics}, indent=2))
@@ -63,6 +75,30 @@ def run(arguments: argparse.Namespace) -> int:
         keys, oldest = hints["keys"], duration(hints["oldest_seconds"])
         print(f"{status['node_id'][:8]} keeps {keys} hints for {target[:8]}, {oldest} old")
     return 0
+
+
+def status_of(client: dynamokv.Client, given: list[str], timeout: float) -> dict[str, Any]:
+    """The status that a member at one of these addresses tells; of any, where the ring knows nobody
+    there, because its members advertise other addresses.
+
+    Raises:
+        JoinTimeout: none of them answers in time, and others do.
+    """
+    wanted, deadline = set(addresses(given)), time.monotonic() + timeout
+    while True:
+        status = client.status()
+        members = status["members"]
+        if members[status["node_id"]]["address"] in wanted:
+            return status
+        if wanted.isdisjoint(member["address"] for member in members.values()):
+            return status
+        if time.monotonic() > deadline:
+            other = members[status["node_id"]]["address"]
+            raise dynamokv.JoinTimeout(
+                f"nobody at {', '.join(sorted(wanted))} said its status within {timeout:g} s; the "
+                f"ring is there: ask {other}"
+            )
+        time.sleep(_PAUSE_SECONDS)
 
 
 def metrics_of_members(
