@@ -56,7 +56,7 @@ def _to_do(home: Home, seeker: Seeker) -> str:
         return (
             "This seed has the least address, so it founds the ring, and only when more than half "
             "of the seeds know of none, since it may have lost its data: start the others; or, to "
-            "found a ring without them, set expect_members=1"
+            "found a ring without them, set expect_members=1, but only if this ring never had data"
         )
     have = 1 + len(seeker.candidates)
     return (
