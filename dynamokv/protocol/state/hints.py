@@ -17,7 +17,9 @@ Rules:
       was taken is never dropped, because it may be the last copy of something (``docs/adr/0019``).
     - A hint that cannot be read holds up no others, but for those that the store has quarantined
       with it. Nobody has got it: ``holds`` says so of its partition, until the rows are looked
-      through again and all can be read.
+      through again and all can be read. It may be readable when its target is up, and is taken off
+      sums that it was not in. So the account of its target is not closed by what the sums say, but
+      when the store shows that nothing is left.
 
 Sources: Dynamo (DeCandia et al., SOSP 2007), section 4.6.
 """
@@ -98,6 +100,8 @@ class Hints:
         # Rows before this are in the accounts, but for those of ``doubtful`` that cannot be read.
         self._cursor = row_keys.HINTS
         self.doubtful: set[int] = set()
+        # The targets of these.
+        self._unsure: set[NodeId] = set()
 
     # --- looking ----------------------------------------------------------------------------------
 
@@ -118,8 +122,8 @@ class Hints:
         now_ms = self._clock.wall_ms()
         return {
             target.hex(): {
-                "keys": account.keys,
-                "bytes": account.size,
+                "keys": max(0, account.keys),
+                "bytes": max(0, account.size),
                 "oldest_seconds": max(0, now_ms - account.oldest_ms) / 1000,
             }
             for target, account in sorted(self.accounts.items())
@@ -283,6 +287,7 @@ class Hints:
         self.epoch = epoch
         self._cursor = row_keys.HINTS
         self.doubtful.clear()
+        self._unsure.clear()
 
     def count(
         self, owners: Sequence[Sequence[NodeId]], items: int = limits.HINT_COUNT_ITEMS
@@ -335,6 +340,7 @@ class Hints:
         except StorageError:
             self._counters["damaged_reads"] += 1
             self.doubtful.update(partitions)
+            self._unsure.add(row_keys.split_hint_row(self._cursor)[0])
             self.unhinted.update(partitions)
             with suppress(StorageError):
                 self._count(self._reader.scan_readable(self._cursor, end), owners, strays)
@@ -354,7 +360,7 @@ class Hints:
         self.size += size
         account.oldest_ms = min(account.oldest_ms, hint.since_ms)
         account.partitions[hint.partition] += sign
-        if not account.keys:
+        if not account.keys and hint.target not in self._unsure:
             del self.accounts[hint.target]
 
     def _read(self, key: bytes) -> bytes | None:
