@@ -67,11 +67,18 @@ class Reader(Protocol):
         """The same, without the ranges that the store has quarantined."""
         ...
 
+    def quarantined(self) -> Sequence[Range]:
+        """These ranges (``Quarantines``)."""
+        ...
+
     def at_rest(self, action: Callable[[], None]) -> None:
         """Do this while no batch is on its way into the store and all before are accounted for: at
         once, or before the next one begins."""
         ...
 
+
+Range: TypeAlias = tuple[bytes, bytes]
+"""Keys: the first one, and the first one after them."""
 
 Change: TypeAlias = tuple[bytes, bytes | None, bytes | None]
 """A key, the record it had, or the head of that, and the one it has now; ``None`` for no record."""
@@ -179,7 +186,7 @@ class Quarantines(Protocol):
     older state of a row is ever shown in its place.
     """
 
-    def quarantined(self) -> Sequence[tuple[bytes, bytes]]:
+    def quarantined(self) -> Sequence[Range]:
         """Ranges start <= key < end, in any order; they may overlap. By any thread, at any moment.
         ``stats`` says the same for people, as ``quarantined``."""
         ...

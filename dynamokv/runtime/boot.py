@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from dynamokv.causality.hlc import HybridClock
 from dynamokv.errors import CorruptionError
-from dynamokv.ports import Clock, Reader, Rng, StorageEngine
+from dynamokv.ports import Clock, Range, Reader, Rng, StorageEngine
 from dynamokv.protocol.client import ClientNode
 from dynamokv.protocol.node import Node
 from dynamokv.protocol.state.home import Home, Settings
@@ -96,6 +96,10 @@ class NoStore:
         return iter(())
 
     scan_visible = scan_readable = scan
+
+    def quarantined(self) -> list[Range]:
+        """Nothing."""
+        return []
 
     def at_rest(self, action: Callable[[], None]) -> None:
         """It always is."""

@@ -25,14 +25,14 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from operator import itemgetter
 from typing import TypeAlias
 
 from dynamokv.errors import StorageError
-from dynamokv.ports import Account, Change, Quarantines, Reminds, Row, StorageEngine
+from dynamokv.ports import Account, Change, Quarantines, Range, Reminds, Row, StorageEngine
 from dynamokv.protocol.effects import After, Write, WriteFailed
 from dynamokv.types import Durability
 
@@ -68,6 +68,9 @@ class CommitQueue:
         self._changes: list[Change] = []
         self._lost_track: list[bytes] = []
         self._quarantine = engine if isinstance(engine, Quarantines) else None
+        self.quarantined: Callable[[], Sequence[Range]] = (
+            self._quarantine.quarantined if self._quarantine is not None else tuple
+        )
         self._errands: list[Callable[[], None]] = []
         self._at_rest: list[Callable[[], object]] = []
         self._busy = False
@@ -109,9 +112,8 @@ class CommitQueue:
 
     def scan_readable(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """The same, without the ranges that the engine has quarantined."""
-        lost = self._quarantine.quarantined() if self._quarantine is not None else ()
         scans = []
-        for bad, following in sorted(lost):
+        for bad, following in sorted(self.quarantined()):
             if start < bad < end:
                 scans.append(self.engine.scan(start, bad))
             if bad < end:

@@ -27,7 +27,9 @@ from dynamokv.merkle.messages import EDGE, Branches, Compared, CompareRoot, Diff
 from dynamokv.merkle.tree import Sums
 from dynamokv.ports import Reader
 from dynamokv.protocol.effects import Effect, ExchangeStored, Send, Write
+from dynamokv.protocol.state.damage import Damage
 from dynamokv.protocol.state.home import ClockDrift, Home
+from dynamokv.protocol.state.horizons import KeptOut
 from dynamokv.types import NodeId
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
@@ -69,8 +71,8 @@ class Talk:
 
     Args:
         asked: ids of messages whose answers are awaited, and who awaits them; kept current here.
-        damaged: some rows of this side cannot be read, and are to be brought back. ``tree`` is then
-            one without any record, so that all that can be read is listed.
+        damage: why some rows of this side cannot be read, and are to be brought back. ``tree`` is
+            then one without any record, so that all that can be read is listed.
 
     Attributes:
         due: when ``step`` has something to do, in the clock's monotonic seconds.
@@ -79,7 +81,7 @@ class Talk:
         refused: because the peer has no tree now; it asks when it has one.
         repaired: keys that it has brought to either side.
         skipped: keys that could not be had, or given.
-        damaged: as above.
+        damage: as above.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class Talk:
         new_id: Callable[[], int],
         asked: dict[int, Talk],
         *,
-        damaged: bool = False,
+        damage: Damage | None = None,
     ) -> None:
         self.peer = peer
         self.partition = partition
@@ -102,12 +104,12 @@ class Talk:
         self.refused = False
         self.repaired = 0
         self.skipped = 0
-        self.damaged = damaged
+        self.damage = damage
         self._home = home
         self._new_id = new_id
         self._asked = asked
         self._exchange = Exchange(tree, partition, home.epoch, new_id, records.digest)
-        self._reading = Reading(home.reader, partition, damaged=damaged)
+        self._reading = Reading(home.reader, partition, damaged=damage is not None)
         self._sent: Question | Fetch | Replicate | None = None
         self._tries = 0
         self._fetch: list[bytes] = []
@@ -198,10 +200,13 @@ class Talk:
         else:
             wanted = self._fetch if type(sent) is Fetch else self._push
             del wanted[: self._taken]
-            self.skipped += 1
-            self._home.counters["exchange_keys_skipped"] += 1
+            self._skip()
         self.due = now
         return []
+
+    def _skip(self) -> None:
+        self.skipped += 1
+        self._home.counters["exchange_keys_skipped"] += 1
 
     def _on_fetched(self, sent: Fetch, message: Fetched, now: float) -> list[Effect]:
         """Join what came; the rest is fetched when that is durable."""
@@ -212,12 +217,15 @@ class Talk:
         self._taken, self._new = len(found), 0
         for key, record in zip(sent.keys, found, strict=False):
             try:
-                joined = home.merge(key, record) if record else None
-            except ClockDrift:
+                taken = home.take_in(key, record) if record else None
+            except ValueError as error:
+                home.counters["poison_records"] += not isinstance(error, ClockDrift)
+                self._skip()
                 continue
-            except ValueError:
-                home.counters["poison_records"] += 1
+            if taken is KeptOut.FENCED:
+                self._skip()
                 continue
+            joined = taken if isinstance(taken, bytes) else None
             self._new += joined is not None
             if record and (joined or home.held(key)) == record:
                 self._equal.add(key)

@@ -55,7 +55,6 @@ class Exchanges:
         self.talks: dict[tuple[NodeId, int], Talk] = {}
         self._new_id = new_id
         self._epoch = 0
-        self._mending: dict[int, set[NodeId]] = {}
         self._wanted: dict[NodeId, dict[int, None]] = {}
         self._startable = False
         self._later: dict[tuple[NodeId, int], float] = {}
@@ -75,7 +74,8 @@ class Exchanges:
     def on_return(self, peer: NodeId) -> list[Effect]:
         """A member is up that was not: it, or this node, may have missed something."""
         soon = self.home.clock.monotonic() + limits.EXCHANGE_AGAIN_SECONDS
-        for partition in self.home.forest.plots:
+        forest = self.home.forest
+        for partition in [*forest.plots, *forest.unreadable]:
             if peer in self._others(partition):
                 self._compare_later(peer, partition, soon)
         return []
@@ -135,9 +135,9 @@ class Exchanges:
         home = self.home
         if home.epoch != self._epoch:
             self._settle()
-        fresh, home.forest.fresh = home.forest.fresh, []
-        for partition in fresh:
+        for partition in home.forest.fresh:
             self.want(partition)
+        home.forest.fresh.clear()
         if now >= self._beat_at:
             self._beat(now)
         for at in [at for at, soon in self._later.items() if soon <= now]:
@@ -158,7 +158,9 @@ class Exchanges:
         self._epoch = home.epoch
         for talk in list(self.talks.values()):
             self._drop(talk)
-        self._wanted, self._later, self._mending = {}, {}, {}
+        self._wanted, self._later = {}, {}
+        for damage in home.forest.unreadable.values():
+            damage.given.clear()
         rounds: dict[NodeId, list[int]] = {}
         for partition in range(len(home.owners)):
             for peer in self._others(partition):
@@ -173,6 +175,9 @@ class Exchanges:
         for partition in sorted(self.home.hints.unhinted):
             self.want(partition)
         self.home.hints.unhinted.clear()
+        for partition in list(self.home.forest.unreadable):
+            # What is lost is written again, and may be lost again: nothing of that may be missed.
+            self.home.forest.unreadable.now(partition)
         for peer, each in self._rounds.items():
             if peer in self.home.up:
                 for partition in each.next(now):
@@ -199,14 +204,14 @@ class Exchanges:
                     continue
                 del wanted[partition]
                 tree: Sums | None = home.forest.tree(partition)
-                damaged = partition in home.forest.unreadable
-                if damaged:
+                damage = home.forest.unreadable.now(partition)
+                if damage is not None:
                     tree = Tree(home.forest.seed)
                 if tree is None:
                     # It is compared as soon as it is known.
                     continue
                 fields = (home, peer, partition, tree, self._new_id, self.asked)
-                talk = Talk(*fields, damaged=damaged)
+                talk = Talk(*fields, damage=damage)
                 self.talks[peer, partition] = talk
                 busy.add(partition)
                 self._under_way[peer] += 1
@@ -255,29 +260,31 @@ class Exchanges:
         if not talk.over or self.talks.get((talk.peer, talk.partition)) is not talk:
             return effects
         failed = talk.failed
-        if talk.damaged and not failed and not talk.skipped:
-            effects = effects + self._brought_back(talk.peer, talk.partition)
+        if not failed and not talk.skipped:
+            effects = effects + self._brought_back(talk)
         self._drop(talk)
         self.home.counters["exchanges_given_up" if failed else "exchanges"] += 1
         now = self.home.clock.monotonic()
         # Whoever has no tree asks when it has one, but not somebody who cannot read everything.
-        if talk.repaired or (failed and (talk.damaged or not talk.refused)):
+        if talk.repaired or (failed and (talk.damage or not talk.refused)):
             again = now + limits.EXCHANGE_AGAIN_SECONDS
             self._compare_later(talk.peer, talk.partition, again)
-        elif talk.damaged and talk.skipped:
+        elif talk.damage and talk.skipped:
             # As often as it is tried to read everything; the slow round would take a minute.
             self._compare_later(talk.peer, talk.partition, now + limits.TREE_RETRY_SECONDS_MAX)
         return effects
 
-    def _brought_back(self, peer: NodeId, partition: int) -> list[Effect]:
-        """This owner has given what it has of a damaged partition; was it the last one?"""
-        done = self._mending.setdefault(partition, set())
-        done.add(peer)
-        if not done.issuperset(self._others(partition)):
+    def _brought_back(self, talk: Talk) -> list[Effect]:
+        """An owner may have given what it has of a damaged partition; was it the last one?"""
+        forest, partition = self.home.forest, talk.partition
+        damage = forest.unreadable.now(partition)
+        if damage is None or talk.damage is not damage:
+            # It could be read after all, or more has been lost since this owner was asked.
             return []
-        del self._mending[partition]
-        # Should more turn out to be damaged, that begins anew.
-        self.home.forest.unreadable.discard(partition)
+        damage.given.add(talk.peer)
+        if not damage.given.issuperset(self._others(partition)):
+            return []
+        del forest.unreadable[partition]
         self.home.counters["partitions_mended"] += 1
         return [Mend(partition)]
 

@@ -31,6 +31,7 @@ from dynamokv.errors import StorageError
 from dynamokv.merkle.tree import Tree, decode
 from dynamokv.ports import Change, Reader, Row, Told
 from dynamokv.protocol.effects import Effect, Write
+from dynamokv.protocol.state.damage import Damages
 from dynamokv.ring.topology import Topology
 from dynamokv.types import Actor
 from dynamokv.wire import keys as row_keys
@@ -160,7 +161,7 @@ class Forest:
         plots: of partitions whose tree is known.
         unknown: owned partitions whose tree is not, in the order in which they are built.
         build: the one that is being built, of a partition in either of these.
-        unreadable: partitions, among the unknown ones, of which the store cannot read everything.
+        unreadable: what is damaged, of partitions among the unknown ones that cannot be read.
         fresh: partitions whose tree has become known since somebody last looked, or will not
             become so before other owners bring back what cannot be read.
         checked_at: when the last partition of a whole round was compared with the store, in the
@@ -176,8 +177,8 @@ class Forest:
         self.plots: dict[int, Plot] = {}
         self.unknown: dict[int, None] = {}
         self.build: Build | None = None
-        self.unreadable: set[int] = set()
         self.fresh: list[int] = []
+        self.unreadable = Damages(reader, self.fresh)
         self.checked_at: float | None = None
         self.compared_at: float | None = None
         self.kept: list[bytes] = []
@@ -220,7 +221,7 @@ class Forest:
         for partition in [*self.plots, *self.unknown]:
             if partition not in wanted:
                 self.forget(partition)
-                self.unreadable.discard(partition)
+                self.unreadable.pop(partition, None)
                 del self.unknown[partition]
         if self._in_store is None:
             self._recall(wanted, actor, topology.partitions)
@@ -242,8 +243,7 @@ class Forest:
         owned = partition in self.plots or partition in self.unknown
         if owned and partition not in self.unreadable:
             self.forget(partition)
-            self.unreadable.add(partition)
-            self.fresh.append(partition)
+            self.unreadable.begin(partition)
 
     # --- ports.Account ----------------------------------------------------------------------------
 
@@ -315,7 +315,7 @@ class Forest:
         partition, plot = self.build.partition, self.build.plot
         self.build = None
         self.unknown.pop(partition, None)
-        self.unreadable.discard(partition)
+        self.unreadable.pop(partition, None)
         before = self.plots.get(partition)
         self.plots[partition] = plot
         if before is None:

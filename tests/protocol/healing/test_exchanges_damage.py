@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from dynamokv import limits
 from dynamokv.errors import CorruptionError
 from dynamokv.merkle.messages import Branches, CompareLeaves, CompareRoot, Differing
 from dynamokv.merkle.tree import FAN_OUT
 from dynamokv.protocol import effects as e
+from dynamokv.protocol.state.home import ClockDrift
+from dynamokv.protocol.state.horizons import KeptOut
 from dynamokv.wire import messages as m
 from tests.protocol.fakes import Store
 from tests.protocol.healing.pair import Pair, Side, row, some
@@ -140,7 +144,7 @@ def test_a_damaged_read_makes_its_partition_unreadable() -> None:
     lone = Lone()
     forest = lone.home.forest
     lone.home.damaged_read([row(1), row(2, partition=5)])
-    assert forest.unreadable == {3, 5}
+    assert forest.unreadable.keys() == {3, 5}
     assert list(forest.fresh) == [3, 5]
     assert forest.root(3) is None
     lone.home.damaged_read([row(1)])
@@ -171,3 +175,30 @@ def test_one_who_cannot_read_everything_answers_only_another_such_one() -> None:
     leaves = CompareLeaves(9, 1, 3, [0, 2], bytes(1024))
     [differing] = sent(Differing, lone.receive(peer, leaves)).values()
     assert differing.leaves == [*range(FAN_OUT), *range(2 * FAN_OUT, 3 * FAN_OUT)]
+
+
+@pytest.mark.parametrize("why", ["stamp", "poison", "fence"])
+def test_a_key_that_is_not_taken_in_keeps_the_quarantine(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counted as brought back, and was given up with the rest of its range."""
+    pair, mended = pair_with_rot()
+    up(pair)
+    home = pair.one.home
+
+    def refused(key: bytes, incoming: bytes) -> bytes | KeptOut | None:
+        if why == "stamp":
+            raise ClockDrift("an hour ahead")
+        if why == "poison":
+            raise ValueError("no record")
+        return KeptOut.FENCED
+
+    with monkeypatch.context() as patched:
+        patched.setattr(home, "take_in", refused)
+        pair.run(5.0)
+        assert not mended
+        assert home.counters["exchange_keys_skipped"] >= 2
+    pair.run(limits.TREE_RETRY_SECONDS_MAX)
+    assert mended == [e.Mend(3)]
+    pair.run(limits.TREE_RETRY_SECONDS_MAX)
+    assert pair.equal

@@ -141,6 +141,7 @@ def test_poison_and_stamps_of_the_future_are_left_out() -> None:
     asker.receive(peer.me, m.Fetched(message.id, poison))
     assert asker.count("poison_records") == 1
     assert asker.count("clock_drift_refused") == 1
+    assert asker.count("exchange_keys_skipped") == 2
     pair.run(3.0)
     assert not pair.equal, "there is no hurry: it may come again"
     for _ in range(70):
@@ -210,7 +211,7 @@ def test_a_row_that_cannot_be_read_is_not_pushed(monkeypatch: pytest.MonkeyPatch
         return pair.one.store.disk.get(key)
 
     monkeypatch.setattr(pair.one.store, "visible", damaged)
-    pair.other.home.forest.fresh = []
+    pair.other.home.forest.fresh.clear()
     pair.run(6.0)
     assert {*some(9)} - pair.other.rows.keys() == {row(4)}
 
@@ -259,7 +260,7 @@ def test_an_asker_that_cannot_read_gives_up(monkeypatch: pytest.MonkeyPatch) -> 
     talk.step(0.0)
     assert talk.failed
     assert lone.home.counters["damaged_reads"] == 1
-    assert lone.home.forest.unreadable == {3}
+    assert lone.home.forest.unreadable.keys() == {3}
 
 
 def test_repair_waits_while_the_foreground_is_hindered() -> None:

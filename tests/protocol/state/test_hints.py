@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from dynamokv import limits
 from dynamokv.errors import CorruptionError
-from dynamokv.ports import Row
+from dynamokv.ports import Range, Row
 from dynamokv.protocol.state.hint_rows import Hint, Kind
 from dynamokv.protocol.state.hints import Hints
 from dynamokv.testing.simulation.clocks import NodeClock
@@ -63,6 +63,9 @@ class Rows:
         for key in sorted(key for key in self.rows if start <= key < end):
             if key not in self.damaged:
                 yield key, self.rows[key]
+
+    def quarantined(self) -> Sequence[Range]:
+        raise AssertionError("hints have no trees")
 
     def at_rest(self, action: Callable[[], None]) -> None:
         raise AssertionError("hints have no trees")
