@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -59,8 +59,8 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture
-def application(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
-    """app.py in three terminals, on free ports."""
+def begin(tmp_path: Path) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
+    """app.py in one of three terminals, on free ports."""
     code = block_with("sys.argv").code
     assert block_with("sys.argv").mark == IN_PROCESSES
     addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
@@ -68,21 +68,30 @@ def application(tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
         assert f"127.0.0.1:740{number}" in code
         code = code.replace(f"127.0.0.1:740{number}", address)
     (tmp_path / "app.py").write_text(code, "utf-8")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "app.py", address, name],
+    processes: list[subprocess.Popen[str]] = []
+
+    def run(number: int) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", addresses[number], "abc"[number]],
             cwd=tmp_path,
             env=clean_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for address, name in zip(addresses, "abc", strict=True)
-    ]
-    yield processes
+        processes.append(process)
+        return process
+
+    yield run
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def application(begin: Callable[[int], subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
+    """All three."""
+    return [begin(number) for number in range(3)]
 
 
 def test_the_application_runs_in_three_processes(
@@ -103,3 +112,20 @@ def test_the_application_runs_in_three_processes(
     for process in application:
         process.communicate()
         assert process.returncode == 0
+
+
+def test_the_application_waits_when_it_is_started_again_alone(
+    application: list[subprocess.Popen[str]], begin: Callable[[int], subprocess.Popen[str]]
+) -> None:
+    for process in application:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+    for process in application:
+        process.communicate()
+    first = begin(0)
+    with pytest.raises(subprocess.TimeoutExpired):
+        first.wait(2.0)
+    second = begin(1)
+    for process, name in ((first, "a"), (second, "b")):
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(f"{name} serves at ")
