@@ -153,8 +153,11 @@ class Machine:
         return self.disk.survivor(Kill())
 
     def restore(self, copy: SimulatedDisk | MemoryDisk) -> None:
-        """The disk is as it was when the copy was made; the copy can be used again."""
-        self.disk = copy.survivor(Kill())
+        """What is on the disk is as it was when the copy was made; the copy can be used again. The
+        disk is as large as it is."""
+        old, self.disk = self.disk, copy.survivor(Kill())
+        if isinstance(old, SimulatedDisk) and isinstance(self.disk, SimulatedDisk):
+            self.disk.capacity_bytes, self.disk.full_error = old.capacity_bytes, old.full_error
 
     def wipe(self) -> None:
         """Somebody puts in an empty disk of the same kind."""

@@ -188,6 +188,18 @@ def test_what_breaks_a_disk_outlives_the_process() -> None:
     back(cluster, member)
 
 
+def test_a_copy_that_is_put_back_leaves_the_disk_as_large_as_it_is() -> None:
+    """A campaign once made room on a disk, and put a copy back that was made while there was none
+    (seed 422)."""
+    _, member = lone()
+    disk = disk_of(member)
+    disk.capacity_bytes = disk.used_bytes()
+    copy = member.machine.snapshot()
+    disk.capacity_bytes = None
+    member.machine.restore(copy)
+    assert disk_of(member).capacity_bytes is None
+
+
 def test_a_full_disk_takes_writes_again_once_there_is_room() -> None:
     cluster, member = lone()
     disk = disk_of(member)
