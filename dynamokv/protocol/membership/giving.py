@@ -85,15 +85,20 @@ class Giver:
         size = 0
         home = self.home
         items = home.settings.scan_page_items
-        for partition in self._shared(peer, start):
-            for key in self._listed(peer, partition, start):
-                if len(page) == items or size >= limits.SCAN_PAGE_BYTES:
-                    return Scanned(message.id, keys, page, key)
-                record = home.reader.newest(key)
-                if record is not None:
-                    keys.append(key)
-                    page.append(record)
-                    size += len(record)
+        partition = 0
+        try:
+            for partition in self._shared(peer, start):
+                for key in self._listed(peer, partition, start):
+                    if len(page) == items or size >= limits.SCAN_PAGE_BYTES:
+                        return Scanned(message.id, keys, page, key)
+                    record = home.reader.newest(key)
+                    if record is not None:
+                        keys.append(key)
+                        page.append(record)
+                        size += len(record)
+        except StorageError:
+            home.forest.cannot_read(partition)
+            raise
         self.listed.pop(peer, None)
         return Scanned(message.id, keys, page, b"")
 
