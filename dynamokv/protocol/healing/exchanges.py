@@ -25,6 +25,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -58,6 +59,7 @@ class Exchanges:
         self._wanted: dict[NodeId, dict[int, None]] = {}
         self._startable = False
         self._later: dict[tuple[NodeId, int], float] = {}
+        self._later_at = math.inf
         self._under_way: Counter[NodeId] = Counter()
         self._rounds: dict[NodeId, _Round] = {}
         self._beat_at = 0.0
@@ -106,8 +108,8 @@ class Exchanges:
         self._startable = True
 
     def _compare_later(self, peer: NodeId, partition: int, soon: float) -> None:
-        self._later.pop((peer, partition), None)
         self._later[peer, partition] = soon
+        self._later_at = min(self._later_at, soon)
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -117,14 +119,11 @@ class Exchanges:
         home = self.home
         if home.forest.fresh or home.epoch != self._epoch:
             return self._step_at
-        due = min(self._beat_at, self.answers.due)
+        due = min(self._beat_at, self._later_at, self.answers.due)
         if self._startable:
             due = min(due, self._start_at)
         if self.talks:
             due = min(due, min(talk.due for talk in self.talks.values()))
-        if self._later:
-            # All of them wait for the same time, so the first one is due first.
-            due = min(due, next(iter(self._later.values())))
         return due if due > self._step_at else self._step_at
 
     def tick(self, now: float) -> list[Effect]:
@@ -143,6 +142,7 @@ class Exchanges:
         for at in [at for at, soon in self._later.items() if soon <= now]:
             del self._later[at]
             self._want(*at)
+        self._later_at = min(self._later.values(), default=math.inf)
         effects = self.answers.step() if self.answers.due <= now else []
         readers = 1
         for talk in list(self.talks.values()):
