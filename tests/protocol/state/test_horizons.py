@@ -37,6 +37,11 @@ class Member(Lone):
         assert type(found) is bytes
         return found
 
+    def elsewhere(self) -> bytes:
+        """A row of another partition."""
+        keys = (self.home.locate(b"\0%d" % number)[0] for number in range(99))
+        return next(key for key in keys if row_keys.partition_of(key) != self.partition)
+
     def replicate(self, record: bytes, id: int = 7) -> list[e.Effect]:
         return self.receive(self.peers[0], m.Replicate(id, 1, 500, [self.row], [record]))
 
@@ -66,13 +71,25 @@ def test_nor_what_it_knows_besides() -> None:
 
 def test_the_rest_of_the_message_is_taken_in_before_it_is_refused() -> None:
     member = Member()
-    names = (b"\0%d" % number for number in range(99))
-    other = next(key for key, _ in map(member.home.locate, names) if key[:2] != member.row[:2])
+    other = member.elsewhere()
     rows = [member.row, other]
     effects = member.receive(member.peers[0], m.Replicate(7, 1, 500, rows, [OLD, OLD]))
     assert not of(e.Send, effects), "not before it is durable"
     assert only(m.Refused, member.durable()).reason == m.RefusedReason.OUTDATED
     assert member.store.rows[other] == OLD
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_nobody_counts_on_what_a_fence_turns_away_beside_what_was_deleted(order: int) -> None:
+    """Who keeps it for this member would forget it, as it forgets what is outdated, and the round
+    of the fence may come to nothing."""
+    member = Member()
+    fenced = member.elsewhere()
+    member.home.horizons.fence(row_keys.partition_of(fenced), HORIZON, b"")
+    rows = [member.row, fenced][::order]
+    effects = member.receive(member.peers[0], m.Replicate(7, 1, 500, rows, [OLD, OLD]))
+    assert only(m.Refused, effects).reason == m.RefusedReason.NOT_READY
+    assert not of(e.Write, effects)
 
 
 def test_an_old_write_that_is_known_is_joined_as_ever() -> None:
@@ -98,9 +115,7 @@ def test_an_old_tombstone_cannot_touch_what_was_made_anew() -> None:
 
 def test_other_partitions_have_their_own_horizons() -> None:
     member = Member()
-    names = (b"\0%d" % number for number in range(99))
-    name = next(n for n in names if member.home.locate(n)[0][:2] != member.row[:2])
-    key = member.home.locate(name)[0]
+    key = member.elsewhere()
     member.receive(member.peers[0], m.Replicate(7, 1, 500, [key], [OLD]))
     assert member.store.newest(key) == OLD
 
