@@ -23,6 +23,7 @@ Rules:
     - A node that may have lost something below its horizon has none any more (``doubt``), before it
       takes anything in; else it would keep out what it lost, and say that it was deleted. That is
       written down, also for a row that cannot be read: at the next start it may be readable again.
+      But not for one that the store does not have: there may be very many of these.
       Where the disk refuses it, each later write carries it along, until one is applied: so nothing
       is ever taken in, and kept, while the store still has the horizon.
     - A floor is on the disk before it is promised, so no restart makes writes below it.
@@ -107,7 +108,8 @@ class Horizons:
             for partition in list(self.adopted):
                 self.doubt(partition)
             self._doubts += 1
-            self._doubtful |= dict.fromkeys(range(partitions), self._doubts)
+            there = (p for p in range(partitions) if _may_be_there(self._reader, p))
+            self._doubtful |= dict.fromkeys(there, self._doubts)
 
     def _load_floor(self) -> None:
         row = self._reader.newest(row_keys.FLOOR_ROW)
@@ -247,3 +249,11 @@ class Horizons:
     def _row(self, partition: int) -> Row:
         numbers = self.adopted[partition], self.collected.get(partition, 0)
         return row_keys.horizon_row(partition), _HORIZON.pack(HORIZON_VERSION, *numbers)
+
+
+def _may_be_there(reader: Reader, partition: int) -> bool:
+    """Whether the store has the row of a horizon, or nobody knows."""
+    try:
+        return reader.newest(row_keys.horizon_row(partition)) is not None
+    except StorageError:
+        return True
