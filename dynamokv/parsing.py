@@ -32,6 +32,8 @@ def check_name(name: str, value: str) -> None:
 def check_address(name: str, value: str, *, port_zero: bool = False) -> None:
     """``host:port``."""
     host, _, port = value.rpartition(":")
+    if "/" in host:
+        raise ConfigError(f"{name} must be 'host:port' without a scheme or a path, not {value!r}")
     if not host or not port.isdecimal() or not (0 if port_zero else 1) <= int(port) <= 65_535:
         raise ConfigError(f"{name} must be 'host:port', not {value!r}")
 

@@ -106,6 +106,8 @@ def decode_value(data: bytes, serializer: Serializer) -> Any:
 
 def _check(value: object, depth: int) -> None:
     if isinstance(value, _ATOMS):
+        if isinstance(value, datetime.datetime) and value.tzinfo is None:
+            raise ValueError("a datetime needs a time zone: datetime.now(UTC)")
         return
     if depth == limits.VALUE_DEPTH_MAX:
         raise ValueError(f"nested deeper than {limits.VALUE_DEPTH_MAX}, or within itself")

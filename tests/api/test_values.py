@@ -123,6 +123,12 @@ def nested_sets(depth: int, innermost: Any) -> Any:
     return value
 
 
+@pytest.mark.parametrize("wrap", [lambda it: it, lambda it: {"at": [it]}, lambda it: {it}])
+def test_a_datetime_without_a_time_zone_is_told_how_to_get_one(wrap: Any) -> None:
+    with pytest.raises(SerializationError, match=r"needs a time zone: datetime\.now\(UTC\)"):
+        encode_value(wrap(dt.datetime(2026, 1, 2)), CBOR)
+
+
 @pytest.mark.parametrize("kind", ["list", "dict"])
 def test_depth_has_a_limit(node: dynamokv.Node, kind: str) -> None:
     deepest = nested(limits.VALUE_DEPTH_MAX, kind)

@@ -124,4 +124,5 @@ class Tally:
         """The error of a request that cannot even be begun: overloaded, when credit would help."""
         if self.short:
             return home.overloaded(home.load.credit.refusal(self.short))
-        return FailedCode.UNAVAILABLE, ""
+        asked = len(self.owners) - len(self.failed)
+        return FailedCode.UNAVAILABLE, f"{asked} of {len(self.owners)} owners can answer"

@@ -128,8 +128,12 @@ RANGES: Final[list[tuple[str, list[Any], list[Any]]]] = [
     ("consistency", ["one", 3, "ALL", 0], ["some", 4, -1, True, None, 1.5]),
     ("cluster", ["c", "c" * 64], ["", "c" * 65, "\ud800", 1, None]),
     ("zone", [None, "z" * 64], ["", "z" * 65, 1]),
-    ("address", ["127.0.0.1:0", "[::1]:1"], ["127.0.0.1", ":1", "127.0.0.1:x", "127.0.0.1:65536"]),
-    ("advertise", ["h:1", "h:65535"], ["h:0", "h", "h:-1", ""]),
+    (
+        "address",
+        ["127.0.0.1:0", "[::1]:1"],
+        ["127.0.0.1", ":1", "127.0.0.1:x", "tcp://127.0.0.1:1"],
+    ),
+    ("advertise", ["h:1", "h:65535"], ["h:0", "h", "h:-1", "h:65536", ""]),
     ("seeds", [[], ["h:1"]], [["h:0"], ["h"], [1], 1]),
     ("insecure", [True, "yes"], [1, "maybe", None]),
     ("data_dir", [None, "x"], [1]),
@@ -143,6 +147,11 @@ def test_ranges(name: str, good: list[Any], bad: list[Any]) -> None:
     for value in bad:
         with pytest.raises(ConfigError, match=name):
             NodeConfig(**{name: value})
+
+
+def test_a_scheme_is_named() -> None:
+    with pytest.raises(ConfigError, match="seeds must be 'host:port' without a scheme"):
+        NodeConfig(seeds=("redis://10.0.0.1:6379",))
 
 
 @pytest.mark.parametrize("bad", [[], ["h"], ["h:0"], "", [None]])

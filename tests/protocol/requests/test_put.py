@@ -141,6 +141,13 @@ def test_unavailable_only_before_anything_left() -> None:
     assert sorted(reply(effects).failed) == sorted(f"{p.hex()[:8]} (down)" for p in lone.peers)
 
 
+def test_unavailable_says_how_many_owners_there_are_left() -> None:
+    """How many did answer is another number: none was asked, but for the one that is here."""
+    for effects in (Lone(up=[0]).put(level=3), Lone(up=[0]).get(level=3)):
+        assert failed(effects) == FailedCode.UNAVAILABLE
+        assert reply(effects).detail == "2 of 3 owners can answer"
+
+
 def test_a_level_above_the_copies_there_are_is_unavailable() -> None:
     assert failed(Lone(2).put(level=3)) == FailedCode.UNAVAILABLE
 
