@@ -18,6 +18,9 @@ LINKS_GRACE_SECONDS = 1.0
 """How long a process that is ready waits for links to its peers, so that its first request finds
 them."""
 
+PATIENCE_SECONDS = 3.0
+"""A process that is not ready after so long says in the log what it waits for, once."""
+
 
 def all_linked(home: Home, *, member: bool) -> bool:
     """Whether a process that is ready reaches all of its peers. ``member``: as in ``Arrival``."""
@@ -40,6 +43,7 @@ class Arrival:
     answered, too."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, core: Arriving, *, member: bool) -> None:
+        self.loop = loop
         self.core = core
         self.home = core.home
         self.member = member
@@ -72,6 +76,11 @@ class Arrival:
         """Something came in, or a link changed."""
         self._changed.set()
 
+    def _say(self) -> None:
+        log.warning(
+            "not ready after %g s, and waiting: %s", PATIENCE_SECONDS, self.core.why_not_ready()
+        )
+
     async def wait(self, timeout: float) -> None:
         """Return when the core can serve and its peers are linked, or were given up on.
 
@@ -79,12 +88,15 @@ class Arrival:
             JoinTimeout: nobody took this process in within ``timeout`` seconds.
             JoinError: somebody refused to, and said why.
         """
+        waits = self.loop.call_later(PATIENCE_SECONDS, self._say)
         try:
             async with asyncio.timeout(timeout):
                 await self._ready
         except TimeoutError:
             text = f"not ready within {timeout} s: {self.core.why_not_ready()}"
             raise JoinTimeout(text) from None
+        finally:
+            waits.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINKS_GRACE_SECONDS):
                 while not all_linked(self.home, member=self.member):

@@ -23,6 +23,7 @@ from dynamokv.errors import (
 from dynamokv.ports import Row, StorageEngine
 from dynamokv.protocol.state.identity import Identity
 from dynamokv.ring.topology import Topology
+from dynamokv.runtime import arrival
 from dynamokv.runtime.loop import Runtime
 from dynamokv.runtime.open import open_client, open_node
 from dynamokv.storage.lsm.engine import LSMEngine
@@ -85,6 +86,23 @@ async def test_nobody_to_join_is_said_with_the_seeds() -> None:
         await open_node(config, 0.3)
     assert "0.3 s" in str(caught.value)
     assert f"least address, {NOBODY}, founds the ring" in str(caught.value)
+
+
+@pytest.mark.asyncio
+async def test_who_waits_says_so_once_and_never_after_it_gave_up(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def said(patience: float, timeout: float) -> list[str]:
+        monkeypatch.setattr(arrival, "PATIENCE_SECONDS", patience)
+        caplog.clear()
+        with pytest.raises(JoinTimeout):
+            await open_node(NodeConfig(seeds=(NOBODY, "127.0.0.1:2")), timeout)
+        return [line for line in caplog.messages if "and waiting: " in line]
+
+    (line,) = await said(patience=0.1, timeout=0.5)
+    assert f"{NOBODY} (no answer)" in line
+    assert await said(patience=0.4, timeout=0.2) == []
+    assert await said(patience=60.0, timeout=0.5) == [], "the one before has given up"
 
 
 @pytest.mark.asyncio
