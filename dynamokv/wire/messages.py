@@ -339,6 +339,7 @@ class RefusedReason(IntEnum):
     NOT_READY = 3
     EXPIRED = 4
     OUTDATED = 5
+    LATER = 6
 
 
 class JoinReason(IntEnum):

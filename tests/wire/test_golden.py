@@ -103,7 +103,14 @@ def test_every_message_has_one_tag() -> None:
     [
         (
             m.RefusedReason,
-            {"STORAGE": 1, "CLOCK_DRIFT": 2, "NOT_READY": 3, "EXPIRED": 4, "OUTDATED": 5},
+            {
+                "STORAGE": 1,
+                "CLOCK_DRIFT": 2,
+                "NOT_READY": 3,
+                "EXPIRED": 4,
+                "OUTDATED": 5,
+                "LATER": 6,
+            },
         ),
         (
             m.JoinReason,

@@ -87,7 +87,7 @@ class CatchingUp:
         if self.asked or self._epoch != self.home.epoch:
             return self._end()
         pressure = self.home.load.pressure
-        if not pressure.may_work(now):
+        if not pressure.turn(now, "catching up"):
             self.due = now + pressure.pause(now)
             return []
         try:

@@ -80,7 +80,7 @@ class Sweeper:
         if now < self.due:
             return []
         pressure = self.home.load.pressure
-        if not pressure.may_work(now):
+        if not pressure.turn(now, "sweeping"):
             self.due = now + pressure.pause(now)
             return []
         partition, under_way = next(iter(self._passes.items()))

@@ -268,7 +268,7 @@ class Talk:
     def _repair(self, now: float) -> list[Effect]:
         """Fetch some keys; when there are none left, push some; when both are done, go on."""
         pressure = self._home.load.pressure
-        if not pressure.may_work(now):
+        if not pressure.turn(now, "exchanges"):
             self.due = now + pressure.pause(now)
             return []
         epoch = self.epoch

@@ -154,7 +154,7 @@ class Handoff:
         if progress.id or now < progress.wait_until or not home.is_up(target):
             return []
         pressure = home.load.pressure
-        if not pressure.may_work(now):
+        if not pressure.turn(now, ("hints", target)):
             self.due = min(self.due, now + pressure.pause(now))
             return []
         try:

@@ -2,7 +2,7 @@
 
 A row counts for more than its bytes: to read, join and write it takes time, whatever its size.
 
-Anti-entropy, hints and transfers ask here before they move bytes: ``may_work`` says whether now,
+Anti-entropy, hints and transfers ask here before they move bytes: ``turn`` says whether now,
 ``spend`` says what it came to. Nobody measures anything for it but the foreground itself.
 
 Rules:
@@ -10,6 +10,8 @@ Rules:
       usually do, or the event loop is late, and grows by an eighth of the whole otherwise
       (additive increase, multiplicative decrease: Chiu and Jain 1989).
     - It never falls below its floor: a ring that is never idle heals as well.
+    - Whoever has to wait has its turn, in the order in which they came: what asks most often, or
+      first at each moment, would otherwise have all of it.
     - Work may overdraw the bucket once, and then waits until that is paid: a page need not be cut
       to fit what is left.
     - No clock of its own: time comes in with every call.
@@ -17,6 +19,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Final
 
 from dynamokv import limits
@@ -38,6 +41,9 @@ MEMORY: Final = 64
 
 MEMORY_OF_BETTER: Final = 4
 """The same when it falls: a good moment is what the foreground can have."""
+
+TURN_SECONDS: Final = 0.5
+"""So late whoever waits may come back for its turn before the next one has it."""
 
 STEP: Final = 1 / 8
 """By so much of the whole the rate grows again."""
@@ -63,6 +69,7 @@ class Pressure:
         self._count = 0
         self._usual: float | None = None
         self._lag = 0.0
+        self._line: dict[Hashable, float] = {}
 
     @property
     def bytes_per_second(self) -> float:
@@ -110,6 +117,16 @@ class Pressure:
         """Whether something may be moved now."""
         self._fill(now)
         return self._tokens > 0
+
+    def turn(self, now: float, who: Hashable) -> bool:
+        """Whether this one may move something now. Whoever may not is in a line from then on, as
+        long as it goes on asking, and those that are before it go first."""
+        line = self._line = {each: until for each, until in self._line.items() if until > now}
+        if self.may_work(now) and next(iter(line), who) == who:
+            line.pop(who, None)
+            return True
+        line[who] = now + self.pause(now) + TURN_SECONDS
+        return False
 
     def spend(self, now: float, size_bytes: int, rows: int = 0) -> None:
         """So much is being moved, in so many rows."""

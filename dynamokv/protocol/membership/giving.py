@@ -9,7 +9,8 @@ Rules:
       filled.
     - Before the first page its asker is told below what time nobody makes writes.
     - It is background work: a question that comes while that goes too fast for the foreground is
-      answered as soon as it may be. Each member has one such question, its last.
+      answered as soon as it may be, and its asker is told so: it would take silence for a sign that
+      nobody is here. Each member has one such question, its last.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from collections.abc import Iterator
 
 from dynamokv import limits
 from dynamokv.errors import StorageError
-from dynamokv.protocol.effects import Again, Effect, Received, Send
+from dynamokv.protocol.effects import Again, Effect, Received, Send, refuse
 from dynamokv.protocol.replica import refuse_damaged
 from dynamokv.protocol.state.home import Home
 from dynamokv.wire import keys as row_keys
-from dynamokv.wire.messages import Scan, Scanned
+from dynamokv.wire.messages import RefusedReason, Scan, Scanned
 from dynamokv.wire.rounds import Horizons
 from dynamokv.wire.weight import weight_of
 
@@ -48,11 +49,11 @@ class Giver:
         """One page of what this node and the asker both own; later, if it has to wait."""
         home = self.home
         now, pressure = home.clock.monotonic(), home.load.pressure
-        if not pressure.may_work(now):
+        if not pressure.turn(now, ("page", peer)):
             home.counters["pages_postponed"] += 1
             self.waiting[peer] = message
             self.due = now + pressure.pause(now)
-            return []
+            return refuse(peer, message.id, RefusedReason.LATER, "others have their turn first")
         self.waiting.pop(peer, None)
         try:
             page = self._page(peer, message)

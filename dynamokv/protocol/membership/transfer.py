@@ -12,8 +12,9 @@ Rules:
     - A replacement needs more. Of the N owners of a partition, a quorum of W may have been the lost
       one and W - 1 others; so N - W + 1 of these have to be read, for every partition, and all that
       are up. Whoever was read knows by then that the lost one does not count any more.
-    - Up means: its link works, and it has not been silent for too long. At the address of a member
-      that lost its store, somebody listens who is no member yet, and waits for this copy to end.
+    - Up means: its link works, and it has not been silent for too long. To say that a page has to
+      wait is no silence. At the address of a member that lost its store, somebody listens who is no
+      member yet, and waits for this copy to end.
     - No page counts before its sender has said below what time nobody makes writes (``heard``): a
       newcomer whose clock is slow could make some that nobody takes in.
 """
@@ -108,6 +109,12 @@ class Fill:
         if event.next is not None:
             source.cursor, source.id, source.ask_at = event.next, self.new_id(), 0.0
 
+    def on_later(self, peer: bytes, id: int) -> None:
+        """The page has to wait; it is asked for again all the same."""
+        source = self.sources.get(peer)
+        if source is not None and source.id == id:
+            source.silent_since = None
+
     def on_lost(self, peer: bytes) -> None:
         """No answer will come from this peer for now."""
         if peer in self.sources:
@@ -174,6 +181,12 @@ class Newcomer:
         except ValueError as error:
             self.home.counters["poison_records"] += 1
             return [Report("transfer", "ERROR", f"damaged page from {peer.hex()}: {error}")]
+
+    def on_later(self, peer: bytes, id: int) -> list[Effect]:
+        """A peer is there, and has more urgent things to do."""
+        if self.fill is not None:
+            self.fill.on_later(peer, id)
+        return []
 
     def on_stored(self, event: PageStored) -> list[Effect]:
         """A page of the copy is durable, or the disk refused it."""

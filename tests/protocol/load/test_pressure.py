@@ -11,7 +11,12 @@ from dynamokv.limits import (
     BACKGROUND_ROW_BYTES,
 )
 from dynamokv.protocol import effects as e
-from dynamokv.protocol.load.pressure import DECISION_SECONDS, LAG_SECONDS, Pressure
+from dynamokv.protocol.load.pressure import (
+    DECISION_SECONDS,
+    LAG_SECONDS,
+    TURN_SECONDS,
+    Pressure,
+)
 from dynamokv.wire import messages as m
 from tests.protocol.lone import ELSE, NOW, Lone, record, request_id, sent
 
@@ -75,6 +80,33 @@ def test_it_never_stops() -> None:
     assert pressed.pressure.share == BACKGROUND_FLOOR
     pressed.moved(2)
     assert pressed.moved(10) == pytest.approx(10 * RATE * BACKGROUND_FLOOR, rel=0.1)
+
+
+def test_those_who_wait_have_their_turn_in_the_order_in_which_they_came() -> None:
+    pressed = Pressed()
+    pressure = pressed.pressure
+    assert pressure.turn(pressed.now, "first")
+    pressure.spend(pressed.now, RATE)
+    for who in ("second", "first", "third", "second"):
+        assert not pressure.turn(pressed.now, who)
+    pressed.now += pressure.pause(pressed.now) + 0.01
+    turns = []
+    for who in ("first", "third", "second", "third", "first", "third"):
+        if pressure.turn(pressed.now, who):
+            turns.append(who)
+    assert turns == ["second", "first", "third"]
+
+
+def test_who_does_not_come_back_for_its_turn_holds_up_nobody() -> None:
+    pressed = Pressed()
+    pressure = pressed.pressure
+    pressure.spend(pressed.now, RATE)
+    assert not pressure.turn(pressed.now, "gone")
+    assert not pressure.turn(pressed.now, "here")
+    pressed.now += pressure.pause(pressed.now) + 0.01
+    assert not pressure.turn(pressed.now, "here")
+    pressed.now += TURN_SECONDS
+    assert pressure.turn(pressed.now, "here")
 
 
 def test_next_to_nothing_may_double() -> None:

@@ -29,7 +29,7 @@ def postponed(lone: Lone) -> m.Scan:
     burst = limits.BACKGROUND_BURST_SECONDS + 0.5
     pressure.spend(now, round(burst * limits.BACKGROUND_BYTES_PER_SECOND))
     question = m.Scan(7, 1, row_keys.FIRST_DATA_ROW)
-    assert lone.receive(lone.peers[0], question) == []
+    assert only(m.Refused, lone.receive(lone.peers[0], question)).reason == m.RefusedReason.LATER
     return question
 
 
@@ -114,8 +114,27 @@ def test_of_two_questions_that_wait_the_last_is_answered() -> None:
     fill(lone, 3)
     question = postponed(lone)
     last = question._replace(id=8)
-    assert lone.receive(lone.peers[0], last) == []
+    assert only(m.Refused, lone.receive(lone.peers[0], last)).id == 8
     assert ticked(lone, 1.0) == [e.Again(e.Received(lone.peers[0], last))]
+
+
+def test_two_members_that_wait_are_both_answered() -> None:
+    lone = Lone()
+    fill(lone, 3)
+    question = postponed(lone)
+    only(m.Refused, lone.receive(lone.peers[1], question))
+    again = ticked(lone, 1.0)
+    assert again == [e.Again(e.Received(peer, question)) for peer in lone.peers]
+    answers = [only(m.Scanned, lone.step(each.event)) for each in again]
+    assert [len(answer.keys) for answer in answers] == [3, 3]
+
+
+def test_a_second_copy_by_the_same_member_is_listed_anew() -> None:
+    lone = Lone()
+    rows = fill(lone, limits.SCAN_PAGE_ITEMS + 3)
+    scan(lone)
+    lone.store.rows[rows[0] + b"x"] = record((ELSE, NOW - 9, b"later"))
+    assert scan(lone).keys[:2] == [rows[0], rows[0] + b"x"]
 
 
 def test_who_left_is_not_answered() -> None:

@@ -248,6 +248,21 @@ def test_a_peer_that_answers_nothing_is_not_waited_for_for_ever() -> None:
     assert sent(m.Filled, lone.after(0.99))
 
 
+def test_a_peer_whose_page_has_to_wait_is_not_silent() -> None:
+    lone = newcomer(3)
+    (peer, scan), (busy, question) = first_questions(lone).items()
+    answer(lone, peer, page(scan, END))
+    later = m.Refused(question.id, m.RefusedReason.LATER, "others have their turn first")
+    for _ in range(round(SOURCE_SILENT_SECONDS) * 2):
+        assert sent(m.Filled, lone.after(1.0)) == {}
+        lone.receive(busy, later)
+    lone.receive(b"no source", later)
+    for _ in range(round(SOURCE_SILENT_SECONDS) + 1):
+        lone.receive(busy, later._replace(id=question.id + 99))
+        lone.after(1.0)
+    assert sent(m.Filled, lone.last), "that was not about its question"
+
+
 def test_ready_once_the_ring_calls_it_settled() -> None:
     lone = newcomer()
     assert not lone.node.ready
@@ -255,6 +270,7 @@ def test_ready_once_the_ring_calls_it_settled() -> None:
     assert of(e.Ready, effects)
     assert lone.node.ready
     assert lone.receive(lone.peers[0], m.Scanned(1, [], [], b"")) == []
+    assert lone.receive(lone.peers[0], m.Refused(1, m.RefusedReason.LATER, "not now")) == []
     assert lone.step(e.PageStored(lone.peers[0], b"")) == []
 
 
