@@ -8,8 +8,10 @@ from dynamokv.merkle import compare
 from dynamokv.protocol.healing.exchange import Talk
 from dynamokv.protocol.healing.exchanges import Exchanges
 from dynamokv.protocol.node import Node
+from dynamokv.protocol.state.damage import Damages
 from dynamokv.protocol.state.forest import Forest, Plot
 from dynamokv.runtime.commit_queue import CommitQueue
+from tests.issues import test_asked_before_the_damage
 from tests.protocol.healing import test_exchanges_damage
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by
@@ -111,8 +113,8 @@ EXCHANGES: Final = (
         (
             Edit(
                 Talk._on_fetched,
-                "joined = home.merge(key, record) if record else None",
-                "joined = record or None",
+                "taken = home.take_in(key, record) if record else None",
+                "taken = record or None",
             ),
         ),
     ),
@@ -135,10 +137,16 @@ EXCHANGES: Final = (
     Mutant(
         "what cannot be read is left to itself",
         "a damaged partition is brought back by its other owners, and not only in its turn",
-        (Edit(Forest.cannot_read, "self.fresh.append(partition)", "pass"),),
+        (Edit(Damages.begin, "self._fresh.append(partition)", "pass"),),
         trial=shown_by(
             test_exchanges_damage.test_damage_that_shows_later_is_brought_back_at_once_as_well
         ),
+    ),
+    Mutant(
+        "who gave what it has before more was lost is not asked again",
+        "a quarantine is lifted when all were asked after the last damage",
+        (Edit(Damages.now, "if not damage.covers(lost):", "if False:"),),
+        trial=shown_by(test_asked_before_the_damage.test_before_more_was_lost),
     ),
 )
 
