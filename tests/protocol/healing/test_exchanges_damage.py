@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,6 +112,17 @@ def test_not_before_all_other_owners_gave_what_they_have() -> None:
     assert not mended, "the third one is down"
     assert pair.one.count("repaired_by_exchange_fetched") == 2
     assert pair.one.home.forest.root(3) is None
+
+
+def test_who_gave_under_another_ring_is_asked_again() -> None:
+    pair, _ = pair_with_rot()
+    pair.run(5.0)
+    one, other = pair.one, pair.other.me
+    damage = one.home.forest.unreadable[3]
+    assert damage.given == {other}
+    one.receive(other, m.Announce(replace(one.topology, epoch=2).encode()))
+    one.after(limits.TREE_STEP_SECONDS)
+    assert not damage.given
 
 
 def test_a_key_that_could_not_be_had_keeps_the_quarantine() -> None:
