@@ -196,6 +196,15 @@ def test_a_store_that_forgot_something_has_no_horizons() -> None:
     assert of(e.Write, again.last)[0].rows == [(row_keys.horizon_row(9), None)]
 
 
+def test_those_that_cannot_be_read_are_written_off_too() -> None:
+    member = Member()
+    unreadable = row_keys.horizon_row(5)
+    member.store.rows[unreadable] = b"whatever"
+    member.store.disk.damaged.add(unreadable)
+    again = Bench(member.me, member.topology, store=member.store)
+    assert of(e.Write, again.last)[0].rows == [(unreadable, None)]
+
+
 def test_a_fence_drawn_again_while_it_is_up_is_the_same_and_lasts_longer() -> None:
     lone = Lone()
     horizons = lone.home.horizons
