@@ -281,8 +281,11 @@ class Hints:
     # --- counting ---------------------------------------------------------------------------------
 
     def recount(self, epoch: int) -> None:
-        """The accounts may be wrong, or the owners are others: look at every row again."""
-        self.accounts.clear()
+        """The accounts may be wrong, or the owners are others: look at every row again. Meanwhile
+        everybody for whom there was something is still named."""
+        self.accounts = {
+            target: Account(account.oldest_ms) for target, account in self.accounts.items()
+        }
         self.size = 0
         self.epoch = epoch
         self._cursor = row_keys.HINTS
@@ -301,6 +304,9 @@ class Hints:
                 self._cursor = _END
         except StorageError:
             self._step_over(owners, strays)
+        if self.counted:
+            for target in [each for each, account in self.accounts.items() if not account.keys]:
+                self._close(target)
         return strays
 
     def _count(
@@ -347,11 +353,13 @@ class Hints:
         self._cursor = end
 
     def _add(self, at: bytes, value: bytes, sign: int) -> None:
-        if at >= self._cursor:
-            # It will be counted when its turn comes.
-            return
         hint = Hint.read(at, value)
         account = self.accounts.get(hint.target)
+        if at >= self._cursor:
+            # It will be counted when its turn comes. That there is one can be seen already.
+            if account is None and sign > 0:
+                self.accounts[hint.target] = Account(hint.since_ms)
+            return
         if account is None:
             account = self.accounts[hint.target] = Account(hint.since_ms)
         account.keys += sign
@@ -360,8 +368,13 @@ class Hints:
         self.size += size
         account.oldest_ms = min(account.oldest_ms, hint.since_ms)
         account.partitions[hint.partition] += sign
-        if not account.keys and hint.target not in self._unsure:
-            del self.accounts[hint.target]
+        if self.counted and not account.keys:
+            self._close(hint.target)
+
+    def _close(self, target: NodeId) -> None:
+        """Nothing was counted for it; unless some of its hints were not."""
+        if target not in self._unsure:
+            del self.accounts[target]
 
     def _read(self, key: bytes) -> bytes | None:
         """A row as it was last written. One that cannot be read is as good as none."""

@@ -149,3 +149,35 @@ def test_before_there_is_a_ring_nothing_is_looked_at() -> None:
     bench = seeking()
     bench.after(LATER)
     assert not bench.home.hints.counted
+
+
+def test_whoever_has_something_kept_is_named_while_all_are_counted() -> None:
+    """A wait for empty ``status()["hints"]`` once ended while they were counted."""
+    holder = Holder()
+    holder.keep()
+    hints, target = holder.home.hints, holder.target.hex()
+    hints.recount(holder.home.epoch)
+    assert set(hints.status()) == {target}
+    hints.accounts.clear()
+    assert not hints.counted
+    holder.hint(NEW, NEW, id=9)
+    holder.durable()
+    assert set(hints.status()) == {target}, "also if its turn to be counted has not come"
+    holder.after(LATER)
+    assert hints.counted
+    assert hints.status()[target]["keys"] == 2
+
+
+def test_nobody_is_named_for_whom_nothing_was_counted() -> None:
+    holder = Holder()
+    holder.keep()
+    holder.acknowledge(holder.comes_up())
+    assert holder.home.hints.status() == {}
+    holder.keep()
+    (at,) = holder.kept()
+    holder.home.hints.recount(holder.home.epoch)
+    holder.store.write(e.Write([(at, None)]))
+    holder.durable()
+    holder.after(LATER)
+    assert holder.home.hints.counted
+    assert holder.home.hints.status() == {}
