@@ -12,7 +12,9 @@ from dynamokv import limits
 from dynamokv.errors import CorruptionError
 from dynamokv.merkle.messages import Branches, CompareLeaves, CompareRoot, Differing
 from dynamokv.merkle.tree import FAN_OUT
+from dynamokv.ports import Range
 from dynamokv.protocol import effects as e
+from dynamokv.protocol.healing.exchange import Talk
 from dynamokv.protocol.state.home import ClockDrift
 from dynamokv.protocol.state.horizons import KeptOut
 from dynamokv.wire import messages as m
@@ -52,7 +54,7 @@ def rot(side: Side, *keys: bytes) -> list[e.Mend]:
     store.rot.update(keys)
     store.account = side.home.forest
     side.store = side.home.reader = store
-    side.home.forest._reader = store
+    side.home.forest._reader = side.home.forest.unreadable._reader = store
     mended: list[e.Mend] = []
     step = side.node.step
 
@@ -112,6 +114,41 @@ def test_not_before_all_other_owners_gave_what_they_have() -> None:
     assert not mended, "the third one is down"
     assert pair.one.count("repaired_by_exchange_fetched") == 2
     assert pair.one.home.forest.root(3) is None
+
+
+def test_an_exchange_that_began_before_more_was_lost_does_not_count() -> None:
+    pair, mended = pair_with_rot()
+    up(pair)
+    talks, lost = pair.one.node.exchanges.talks, list[Range]()
+    pair.one.store.quarantined = lambda: lost
+    under_way = list[Talk]()
+    while not under_way:
+        pair.round()
+        under_way = [each for each in talks.values() if each.damage and not each.at_the_root]
+    [talk] = under_way
+    lost.append((row(7), row(7) + b"\0"))
+    while not talk.over:
+        pair.round()
+    assert pair.one.count("repaired_by_exchange_fetched") == 2, "it came to its end"
+    assert not mended
+    pair.run(8.0)
+    assert mended == [e.Mend(3)]
+
+
+def test_what_was_written_again_and_is_lost_again_is_another_damage() -> None:
+    """Nobody need have read it in between."""
+    lone = Lone()
+    lost = [(row(1), row(1) + b"\0")]
+    lone.store.quarantined = lambda: lost
+    lone.home.load.pressure.spend(0.0, 1 << 40)
+    lone.home.damaged_read([row(1)])
+    [again] = lost
+    damage = lone.home.forest.unreadable[3]
+    lost.clear()
+    lone.after(limits.EXCHANGE_BEAT_SECONDS)
+    lost.append(again)
+    lone.after(limits.EXCHANGE_BEAT_SECONDS)
+    assert lone.home.forest.unreadable[3] is not damage
 
 
 def test_who_gave_under_another_ring_is_asked_again() -> None:
