@@ -18,8 +18,8 @@ Rules:
       roots are equal.
     - A partition of which the store cannot read everything is compared as if it held only what it
       can read; it answers nobody meanwhile, and its quarantine keeps reads away from it. Only when
-      that was done with all other owners is it read again, without what nobody brought back: a
-      write that this owner acknowledged may be at any one of them.
+      that was done with all other owners since the last damage (``state.damage``) is it read again,
+      without what nobody brought back: a write that this owner acknowledged may be at any of them.
     - A newcomer that is being filled gets everything anyway, and compares nothing.
 """
 
