@@ -305,8 +305,11 @@ class Hints:
         except StorageError:
             self._step_over(owners, strays)
         if self.counted:
-            for target in [each for each, account in self.accounts.items() if not account.keys]:
-                self._close(target)
+            self.accounts = {
+                target: account
+                for target, account in self.accounts.items()
+                if account.keys or target in self._unsure
+            }
         return strays
 
     def _count(
@@ -368,13 +371,8 @@ class Hints:
         self.size += size
         account.oldest_ms = min(account.oldest_ms, hint.since_ms)
         account.partitions[hint.partition] += sign
-        if self.counted and not account.keys:
-            self._close(hint.target)
-
-    def _close(self, target: NodeId) -> None:
-        """Nothing was counted for it; unless some of its hints were not."""
-        if target not in self._unsure:
-            del self.accounts[target]
+        if self.counted and not account.keys and hint.target not in self._unsure:
+            del self.accounts[hint.target]
 
     def _read(self, key: bytes) -> bytes | None:
         """A row as it was last written. One that cannot be read is as good as none."""
