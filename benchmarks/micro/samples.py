@@ -107,6 +107,9 @@ class Rows:
 
     scan_visible = scan_readable = scan
 
+    def quarantined(self) -> tuple[tuple[bytes, bytes], ...]:
+        return ()
+
     def at_rest(self, action: Callable[[], None]) -> None:
         action()
 
