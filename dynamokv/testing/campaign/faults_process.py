@@ -124,7 +124,7 @@ class RestartElsewhere(Family):
             return False
         self.moves += 1
         self.world.kill(process)
-        process.machine.address = f"moved{self.moves}:1"
+        process.machine.address = f"newplace{self.moves}:1"
         return True
 
 

@@ -107,7 +107,8 @@ class World(Lives):
         self.kill(newcomer)
         self.machines.remove(machine)
         self.gone[machine] = newcomer.home.node_id
-        self.coming.append(f"m{len(self.gone)}")
+        # Whose address is the least one founds rings: it is not a newcomer.
+        self.coming.append(f"newcomer{len(self.gone)}")
         self.join()
 
     def stray(self, process: Process) -> bool:
