@@ -24,22 +24,10 @@ def interrupt() -> None:
 
 
 def call_until_interrupted(call: Callable[[], object], seconds: float) -> None:
-    """Again and again, with a Ctrl-C after so long, and more until one is heard: Python drops one
-    that comes while a finalizer runs, or a callback of its garbage collector."""
-    heard = threading.Event()
-
-    def press() -> None:
-        pause = seconds
-        while not heard.wait(pause):
-            interrupt()
-            pause = 1.0
-
-    try:
-        threading.Thread(target=press).start()
-        while True:
-            call()
-    finally:
-        heard.set()
+    """Again and again, with a Ctrl-C after so long."""
+    threading.Timer(seconds, interrupt).start()
+    while True:
+        call()
 
 
 def test_a_handle_survives_interrupts_at_any_moment() -> None:
