@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dynamokv.testing.campaign.family import Family
 from dynamokv.testing.campaign.faults_disk import AGAIN_SHARE
+from dynamokv.testing.campaign.looking import NEW_PLACE
 from dynamokv.testing.disk_loss import Kill as NothingLost
 from dynamokv.testing.simulation.machine import Machine
 from dynamokv.testing.simulation.process import Process
@@ -124,7 +125,7 @@ class RestartElsewhere(Family):
             return False
         self.moves += 1
         self.world.kill(process)
-        process.machine.address = f"newplace{self.moves}:1"
+        process.machine.address = f"{NEW_PLACE}{self.moves}:1"
         return True
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from dynamokv.errors import StorageError
 from dynamokv.ports import Reader
@@ -43,6 +43,10 @@ class Noted:
     def __getattr__(self, name: str) -> Any:
         # Whatever else a reader can.
         return getattr(self._reader, name)
+
+
+NEW_PLACE: Final = "newplace"
+"""What the addresses of members begin with that came back somewhere else."""
 
 
 def disk_of(machine: Machine) -> SimulatedDisk:

@@ -12,7 +12,7 @@ from typing import Final
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect, Event
 from dynamokv.protocol.node import Node
-from dynamokv.testing.campaign.looking import hints_of
+from dynamokv.testing.campaign.looking import NEW_PLACE, hints_of
 from dynamokv.testing.simulation.process import Process
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
@@ -130,7 +130,7 @@ class Rare:
             elif handled is e.Reply:
                 self._reply(effect)  # type: ignore[arg-type]
             elif handled is e.Ready:
-                happened["moved"] += process.address.startswith("moved")
+                happened["moved"] += process.address.startswith(NEW_PLACE)
                 happened["replaced"] += _has_replaced(process)
             elif handled is e.JoinFailed:
                 replaced = effect.reason == m.JoinReason.REPLACED  # type: ignore[union-attr]
