@@ -145,6 +145,8 @@ class Node:
             effects += self.life.on_amnesia()
         if self.parked:
             effects += self._unparked()
+        if self.life.replaced and self.table.operations:
+            effects += self.table.give_up_reads()
         if self.home.closing or not self.life.identified:
             effects += self.home.forest.while_clean(effects, stopping=self.home.closing)
         return effects

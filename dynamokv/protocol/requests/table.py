@@ -158,6 +158,16 @@ class RequestTable:
             effects += self.fail(id, peer, "connection lost", untouched=False)
         return effects
 
+    def give_up_reads(self) -> list[Effect]:
+        """This node is no member any more, and has not got the ring's secrets, which contexts are
+        sealed with: its reads end as they do at their deadlines."""
+        effects: list[Effect] = []
+        for operation in list(self.operations.values()):
+            if type(operation.request) is m.GetRequest:
+                effects += operation.on_timer(self.home, operation.deadline)
+                self._drop(operation, self.home.clock.monotonic())
+        return effects
+
     def forget(self, ticket: int) -> list[Effect]:
         """The application stopped waiting."""
         id = self.by_ticket.get(ticket)

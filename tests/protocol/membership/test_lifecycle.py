@@ -260,6 +260,15 @@ def test_a_write_under_way_when_its_coordinator_was_replaced_is_made_by_the_othe
     assert set(done.replicas) == {first, second}
 
 
+def test_a_read_under_way_when_its_coordinator_was_replaced_ends() -> None:
+    """It has not got the secrets of that ring: the context of an answer would be refused by all."""
+    lone = Lone()
+    id = request_id(lone.get())
+    effects = lone.receive(lone.peers[0], m.Refresh(id, REPLACED.encode()))
+    assert reply(effects).code == m.FailedCode.READ_FAILED
+    assert not lone.node.table.operations
+
+
 def test_who_was_replaced_knows_it_at_its_next_start() -> None:
     bench = Bench(rings.node_id(0), REPLACED, address=rings.member(0).address)
     (failed,) = of(e.JoinFailed, bench.last)
