@@ -21,6 +21,7 @@ from dynamokv.protocol.requests.tally import Tally
 from dynamokv.protocol.state import identity
 from dynamokv.protocol.state.home import Home
 from dynamokv.types import replicas_needed
+from tests.issues import test_second_ring
 from tests.protocol import test_damaged_store, test_replica
 from tests.sim import test_first_words
 from tests.sim.mutants_patch import Edit, Mutant
@@ -308,6 +309,8 @@ TOPOLOGY: Final = (
                 "if may_found:",
             ),
         ),
+        # Members of campaigns say how many they expect, so they need not ask most of the seeds.
+        trial=shown_by(test_second_ring.test_it_waits_until_it_knows),
     ),
     Mutant(
         "a place is promised before it is written down",
