@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks import healing, overload, pieces, report, ring, storage_page
+from benchmarks import healing, overload, pieces, report, ring, storage_page, trees
 from benchmarks.cpu import Neighbours
 from benchmarks.figures import Row
 
@@ -22,21 +22,17 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("all", "ring", "micro", "storage", "overload", "healing"),
+        choices=("all", "ring", "micro", "storage", "overload", "healing", "trees"),
         default="all",
         help="ring: three members in processes, beside bare sockets; micro: the pure pieces; "
         "storage: the LSM engine beside RocksDB; overload: three times what a ring can do, for a "
-        "minute; healing: members that come back. These three take long and are not part of all",
+        "minute; healing: members that come back; trees: what hash trees cost a put. These four "
+        "take long and are not part of all",
     )
     parser.add_argument("--quick", action="store_true", help="see that it works, in seconds")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     parser.add_argument(
         "--output", type=Path, default=LATEST, metavar="PATH", help="the JSON (%(default)s)"
-    )
-    parser.add_argument(
-        "--without-trees",
-        action="store_true",
-        help="ring: without keeping hash trees in step, to see what that costs",
     )
     parser.add_argument("--short", action="store_true", help="overload: ten seconds of it")
     parser.add_argument("--rows", type=int, help="storage: rows of each store (1,000,000)")
@@ -48,8 +44,6 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--rows and --write-docs are for storage")
     if arguments.what != "overload" and arguments.short:
         parser.error("--short is for overload")
-    if arguments.what != "ring" and arguments.without_trees:
-        parser.error("--without-trees is for ring")
     return arguments
 
 
@@ -62,9 +56,7 @@ def main(given: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     if arguments.what in ("all", "ring"):
         counts = ring.QUICK if arguments.quick else ring.FULL
-        found, document["counters"] = asyncio.run(
-            ring.run(counts, _tell, trees=not arguments.without_trees)
-        )
+        found, document["counters"] = asyncio.run(ring.run(counts, _tell))
         rows += found
     if arguments.what in ("all", "micro"):
         _tell("micro-benchmarks")
@@ -78,6 +70,8 @@ def main(given: Sequence[str] | None = None) -> int:
     if arguments.what == "healing":
         part = healing.QUICK if arguments.quick else healing.FULL
         rows += asyncio.run(healing.run(part, _tell))
+    if arguments.what == "trees":
+        rows += asyncio.run(trees.run(trees.QUICK if arguments.quick else trees.FULL, _tell))
     document["others_share"] = others.share()
     print(*report.table(rows), "", *report.reasons(rows), sep="\n")
     print(report.neighbours(document["others_share"]))

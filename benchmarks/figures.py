@@ -131,6 +131,12 @@ TARGETS: Final[dict[str, Target]] = {
     "healing.simulated.repairs": Target(
         at_most=0.0, reason="what is equal needs no repair: else repair would never end"
     ),
+    **{
+        f"trees.{work}.cost": Target(
+            at_most=10.0, reason="a digest of a hundred bytes and two sums are little beside a put"
+        )
+        for work in ("put", "batch")
+    },
     "storage.memory.lsm.over_bound": Target(
         at_most=1.2, reason="what a store may hold is a setting, and a setting is a promise"
     ),

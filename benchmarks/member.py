@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from benchmarks import workload
 from benchmarks.child import say
 from benchmarks.workload import MICROSECONDS, REPETITIONS, keys
 from dynamokv import Consistency, Durability, Node, NodeConfig
+from dynamokv.protocol.state.forest import Forest
 from dynamokv.runtime.commit_queue import CommitQueue
 
 WITHOUT_TREES = "--without-trees"
@@ -50,10 +53,25 @@ def rate(node: Node, count: int) -> float:
     return workload.blocking_rate(node.get, count)
 
 
-def without_trees() -> None:
-    """From now on members of this process keep no trees in step: what is measured is the same
-    without them."""
-    CommitQueue._look_before = lambda self, batch: None  # type: ignore[method-assign]
+@contextlib.contextmanager
+def without_trees() -> Iterator[None]:
+    """Members that are made meanwhile keep no trees, then and later: there are none to compare, and
+    no write looks whether there are."""
+    forest_made, queue_made = Forest.__init__, CommitQueue.__init__
+
+    def make_forest(forest: Forest, *arguments: Any) -> None:
+        forest_made(forest, *arguments)
+        forest.adopt = lambda *_: None  # type: ignore[method-assign]
+
+    def make_queue(queue: CommitQueue, *arguments: Any) -> None:
+        queue_made(queue, *arguments)
+        queue._look_before = lambda batch: None  # type: ignore[method-assign]
+
+    with (
+        mock.patch.object(Forest, "__init__", make_forest),
+        mock.patch.object(CommitQueue, "__init__", make_queue),
+    ):
+        yield
 
 
 CALLS: dict[str, Callable[..., Any]] = {"local": local, "latencies": latencies, "rate": rate}
@@ -62,10 +80,9 @@ CALLS: dict[str, Callable[..., Any]] = {"local": local, "latencies": latencies, 
 def main() -> None:
     """Join, answer until stdin ends, and stop cleanly."""
     data_dir, *seeds = sys.argv[1:]
-    if WITHOUT_TREES in seeds:
-        seeds.remove(WITHOUT_TREES)
-        without_trees()
-    with Node(config=config_of(Path(data_dir), tuple(seeds))) as node:
+    without = without_trees() if WITHOUT_TREES in seeds else contextlib.nullcontext()
+    seeds = [seed for seed in seeds if seed != WITHOUT_TREES]
+    with without, Node(config=config_of(Path(data_dir), tuple(seeds))) as node:
         say(node.address)
         for line in sys.stdin:
             do, arguments = json.loads(line)

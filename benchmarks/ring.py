@@ -27,7 +27,7 @@ from benchmarks import cpu, workload
 from benchmarks.child import Child, running
 from benchmarks.echo import AsyncioEcho, BlockingEcho
 from benchmarks.figures import MEMBERS, Row, Samples
-from benchmarks.member import WITHOUT_TREES, config_of, without_trees
+from benchmarks.member import config_of
 from benchmarks.workload import KEYS, MICROSECONDS, VALUE
 from dynamokv import AsyncNode, Consistency
 
@@ -87,16 +87,12 @@ class Ring:
     pids: Mapping[str, int]
 
 
-async def run(
-    counts: Counts, progress: Progress, *, trees: bool = True
-) -> tuple[list[Row], dict[str, int]]:
+async def run(counts: Counts, progress: Progress) -> tuple[list[Row], dict[str, int]]:
     """All rounds: the rows of the table, and the counters of member *a*, in which every irregular
-    event of the run stands. Without ``trees``, no member keeps any in step."""
+    event of the run stands."""
     samples = Samples()
-    if not trees:
-        without_trees()
     with tempfile.TemporaryDirectory(prefix="dynamokv-bench-") as folder:
-        async with _started(Path(folder), () if trees else (WITHOUT_TREES,)) as ring:
+        async with _started(Path(folder)) as ring:
             progress("warming up")
             await _load(ring)
             await _Round(ring, QUICK, Samples()).run()
@@ -107,7 +103,7 @@ async def run(
 
 
 @contextlib.asynccontextmanager
-async def _started(folder: Path, options: tuple[str, ...]) -> AsyncIterator[Ring]:
+async def _started(folder: Path) -> AsyncIterator[Ring]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def child(name: str, module: str, *arguments: str) -> tuple[Child, Any]:
@@ -120,8 +116,8 @@ async def _started(folder: Path, options: tuple[str, ...]) -> AsyncIterator[Ring
         stack.callback(blocking_echo.close)
         stack.callback(asyncio_echo.close)
         a = await stack.enter_async_context(AsyncNode(config=config_of(folder / "a", ())))
-        b, b_address = await child("b", "member", str(folder / "b"), a.address, *options)
-        c, c_address = await child("c", "member", str(folder / "c"), a.address, *options)
+        b, b_address = await child("b", "member", str(folder / "b"), a.address)
+        c, c_address = await child("c", "member", str(folder / "c"), a.address)
         client, _ = await child("client", "client", a.address, b_address, c_address)
         pids = {"a": os.getpid(), "b": b.pid, "c": c.pid, "client": client.pid}
         yield Ring(a, b, client, blocking_echo, asyncio_echo, pids)

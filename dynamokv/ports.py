@@ -7,7 +7,7 @@ a long fake is a wrong port.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
@@ -80,28 +80,26 @@ class Reader(Protocol):
 Range: TypeAlias = tuple[bytes, bytes]
 """Keys: the first one, and the first one after them."""
 
-Change: TypeAlias = tuple[bytes, bytes | None, bytes | None]
-"""A key, the record it had, or the head of that, and the one it has now; ``None`` for no record."""
-
-Told: TypeAlias = tuple[bytes | None, bytes | None]
-"""The heads of the record that a key had first, and has now."""
+Changes: TypeAlias = tuple[dict[bytes, bytes | None], dict[bytes, bytes | None]]
+"""The records, or heads of them, that keys have before a batch; and those that they have after it,
+of these keys and perhaps of others. ``None`` is no record. (Two mappings, and not one of pairs:
+what is made for each row is looked through by the garbage collector if it can refer to anything.)
+"""
 
 
 class Account(Protocol):
     """Whoever keeps book of what is visible in the store."""
 
-    def follows(self, key: bytes) -> bool:
-        """Whether it wants to know of changes of this row. Asked of every row of a batch that is
-        about to begin, so it has to be quick."""
+    def about_to_change(
+        self, rows: Iterable[Row], visible: Callable[[bytes], bytes | None]
+    ) -> Changes:
+        """What a batch of these rows is about to change, of what it keeps book of; ``visible`` has
+        the record that is there now, which may take a look at the disk. Asked of every batch, and
+        while none is on its way."""
         ...
 
-    def told(self, key: bytes) -> Told | None:
-        """What it was told of this row and has still at hand: then nobody has to look what a batch
-        replaces. Asked while no batch is on its way."""
-        ...
-
-    def changed(self, changes: list[Change]) -> None:
-        """A batch was applied: this is what it changed, in order."""
+    def changed(self, changes: Changes) -> None:
+        """The batch was applied: this is what it changed."""
         ...
 
     def lost_track(self, key: bytes) -> None:

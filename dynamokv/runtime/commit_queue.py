@@ -32,7 +32,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 from dynamokv.errors import StorageError
-from dynamokv.ports import Account, Change, Quarantines, Range, Reminds, Row, StorageEngine
+from dynamokv.ports import Account, Changes, Quarantines, Range, Reminds, Row, StorageEngine
 from dynamokv.protocol.effects import After, Write, WriteFailed
 from dynamokv.types import Durability
 
@@ -65,7 +65,7 @@ class CommitQueue:
         # What is on its way; for a row that is to go, the write that says so.
         self._newest: dict[bytes, bytes | Write] = {}
         self._queue: list[Write] = []
-        self._changes: list[Change] = []
+        self._changes: Changes | None = None
         self._lost_track: list[bytes] = []
         self._quarantine = engine if isinstance(engine, Quarantines) else None
         self.quarantined: Callable[[], Sequence[Range]] = (
@@ -183,22 +183,8 @@ class CommitQueue:
 
     def _look_before(self, batch: list[Write]) -> None:
         """What the batch is about to change, of what somebody keeps book of."""
-        account = self.account
-        if account is None:
-            return
-        follows, told, changes = account.follows, account.told, self._changes
-        meanwhile: dict[bytes, bytes | None] = {}
-        for effect in batch:
-            for key, record in effect.rows:
-                if not follows(key):
-                    continue
-                if key in meanwhile:
-                    old = meanwhile[key]
-                else:
-                    last = told(key)
-                    old = self._before(key) if last is None else last[1]
-                meanwhile[key] = record
-                changes.append((key, old, record))
+        if self.account is not None:
+            self._changes = self.account.about_to_change(_rows(batch), self._before)
 
     def _before(self, key: bytes) -> bytes | None:
         try:
@@ -210,8 +196,7 @@ class CommitQueue:
 
     def _apply(self, batch: list[Write], *, sync: bool) -> str:
         """Why the engine refused the batch, or nothing. May run in another thread."""
-        rows: list[Row] = [row for effect in batch for row in effect.rows]
-        return _failure(partial(self.engine.apply, rows, sync=sync))
+        return _failure(partial(self.engine.apply, _rows(batch), sync=sync))
 
     def _committed(self, batch: list[Write], error: str) -> None:
         """A job was done."""
@@ -232,11 +217,11 @@ class CommitQueue:
                 if newest.get(key) is (effect if record is None else record):
                     del newest[key]
         self.commits += 1
-        changes, self._changes = self._changes, []
+        changes, self._changes = self._changes, None
         lost_track, self._lost_track = self._lost_track, []
         if not error:
             self.last_error = ""
-            if self.account is not None and changes:
+            if self.account is not None and changes is not None:
                 self.account.changed(changes)
                 for key in lost_track:
                     self.account.lost_track(key)
@@ -259,6 +244,11 @@ def _show(effect: Write, newest: dict[bytes, bytes | Write]) -> None:
     """Its rows are the newest."""
     for key, record in effect.rows:
         newest[key] = effect if record is None else record
+
+
+def _rows(batch: list[Write]) -> Sequence[Row]:
+    """All of them, in order."""
+    return batch[0].rows if len(batch) == 1 else [row for effect in batch for row in effect.rows]
 
 
 def _failure(action: Callable[[], None]) -> str:

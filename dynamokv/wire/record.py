@@ -37,6 +37,10 @@ _HEAD = Struct(">BBHH")
 _ENTRY = Struct(">8sQ")
 _VERSION = Struct(">8sQBQI")
 
+_ONE_AND_ONE = b"\0\1\0\1"
+_PLAIN_HEAD_BYTES = _HEAD.size + _ENTRY.size + _VERSION.size
+"""Of nearly every record: one version, and its actor alone in the context."""
+
 ABSENT = b""
 """In messages: there is no record."""
 
@@ -171,6 +175,8 @@ def decode_context(data: bytes) -> Context:
 def head_of(record: bytes) -> bytes:
     """All but the values, which the dots stand for: what ``digest`` and ``is_passing`` look at, of
     a record and of its head alike."""
+    if record[2:6] == _ONE_AND_ONE:
+        return record[:_PLAIN_HEAD_BYTES]
     _, _, version_count, actor_count = _HEAD.unpack_from(record)
     return record[: _HEAD.size + _ENTRY.size * actor_count + _VERSION.size * version_count]
 

@@ -4,6 +4,7 @@ about how fast it was."""
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import subprocess
 import sys
@@ -20,9 +21,19 @@ from benchmarks import (
     ring,
     storage_figures,
     storage_page,
+    trees,
 )
 from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES, TARGETS, Figure, Row, Samples, Target
+from benchmarks.member import without_trees
+from benchmarks.micro.samples import PLAIN, topology
+from dynamokv.merkle.tree import Tree
+from dynamokv.protocol.effects import Write
+from dynamokv.protocol.state.forest import Forest, Plot
+from dynamokv.runtime.commit_queue import CommitQueue, Job
+from dynamokv.storage.memory import MemoryEngine
+from dynamokv.types import Actor, Durability, NodeId
+from dynamokv.wire.keys import name_of, row_key
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RUN_SECONDS: Final = 50.0
@@ -125,9 +136,31 @@ def test_options_of_overload_are_refused_elsewhere() -> None:
         main(["ring", "--short"])
 
 
-def test_trees_can_be_left_out_of_a_ring_only() -> None:
-    with pytest.raises(SystemExit):
-        main(["micro", "--without-trees"])
+def test_a_quick_run_compares_rings_with_and_without_trees(tmp_path: Path) -> None:
+    document, _ = ran(tmp_path / "latest.json", "trees")
+    rows = {row["name"]: row["median"] for row in document["rows"]}
+    assert rows.keys() == {name for name in trees.FIGURES if cpu.AVAILABLE or ".cpu." not in name}
+    assert min(rows["trees.put.with"], rows["trees.batch.without"]) > 0
+
+
+class Queue(CommitQueue):
+    """One that has no disk to wait for."""
+
+    def _start(self, job: Job) -> None:
+        raise AssertionError("nothing is synced here")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_members_made_without_trees_keep_none(kept: bool) -> None:
+    with contextlib.nullcontext() if kept else without_trees():
+        queue = Queue(MemoryEngine(), Durability.OS)
+        queue.account = forest = Forest(queue)
+    forest.adopt(topology([NodeId(bytes(16))]), [0], Actor(bytes(8)))
+    assert list(forest.unknown) == [0] * kept
+    forest.plots[0] = Plot(Tree(7))
+    queue.write(Write([(row_key(0, name_of(b"", b"key")), PLAIN)]))
+    queue.commit()
+    assert forest.rows(0) == kept
 
 
 @pytest.mark.parametrize(
@@ -143,10 +176,7 @@ def test_a_missed_target_fails_only_a_check(
 ) -> None:
     row = Row("local.blocking", FIGURES["local.blocking"], (microseconds,))
 
-    async def run(
-        counts: ring.Counts, progress: ring.Progress, *, trees: bool
-    ) -> tuple[list[Row], dict[str, int]]:
-        assert trees
+    async def run(counts: ring.Counts, progress: ring.Progress) -> tuple[list[Row], dict[str, int]]:
         return [row], {"late_replies": 1}
 
     monkeypatch.setattr(ring, "run", run)
@@ -181,6 +211,7 @@ def test_a_bound_may_be_from_below(value: float, met: bool) -> None:
 
 def test_every_target_is_a_figure_of_the_table() -> None:
     every = FIGURES | storage_figures.FIGURES | overload.FIGURES | healing_figures.FIGURES
+    every |= trees.FIGURES
     assert TARGETS.keys() <= every.keys()
     samples = Samples(every)
     for name in TARGETS:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from dynamokv.errors import DiskFull
-from dynamokv.ports import Change, Told
+from dynamokv.ports import Changes, Row
 from dynamokv.protocol.effects import Write
 from dynamokv.runtime.commit_queue import CommitQueue, Job
 from dynamokv.storage.memory import MemoryEngine
@@ -79,43 +81,33 @@ def test_a_row_that_comes_back_is_newest_before_its_end_is_done() -> None:
 
 
 class Book:
-    """An account that has some rows still at hand."""
+    """An account of all rows but one, which it asks the queue for."""
 
-    def __init__(self, **told: Told) -> None:
-        self.at_hand = {name.encode(): heads for name, heads in told.items()}
-        self.heard: list[Change] = []
+    def __init__(self) -> None:
+        self.heard: list[Changes] = []
 
-    def follows(self, key: bytes) -> bool:
-        return key != b"other"
+    def about_to_change(
+        self, rows: Iterable[Row], visible: Callable[[bytes], bytes | None]
+    ) -> Changes:
+        after = dict(rows)
+        return {key: visible(key) for key in after if key != b"other"}, after
 
-    def told(self, key: bytes) -> Told | None:
-        return self.at_hand.get(key)
-
-    def changed(self, changes: list[Change]) -> None:
-        self.heard += changes
+    def changed(self, changes: Changes) -> None:
+        self.heard.append(changes)
 
     def lost_track(self, key: bytes) -> None:
         raise AssertionError(key)
 
 
-def test_what_the_account_has_at_hand_is_not_read_again() -> None:
+def test_the_account_hears_what_a_batch_replaces_once_that_is_done() -> None:
     queue = Queue()
-    queue.account = book = Book(known=(None, b"head"), gone=(b"head", None))
-    rows = [(b"known", b"1"), (b"gone", b"2"), (b"new", b"3"), (b"new", b"4"), (b"other", b"5")]
-    read = []
-
-    def get(key: bytes) -> bytes | None:
-        read.append(key)
-        return None
-
-    queue.engine.get = get  # type: ignore[method-assign]
-    queue.write(Write(rows))
-    queue.commit()
+    queue.account = book = Book()
+    queue.put(b"1")
     queue.finish()
-    assert book.heard == [
-        (b"known", b"head", b"1"),
-        (b"gone", None, b"2"),
-        (b"new", None, b"3"),
-        (b"new", b"3", b"4"),
-    ]
-    assert read == [b"new"]
+    queue.write(Write([(KEY, b"2"), (b"other", b"3")]))
+    queue.write(Write([(KEY, b"4"), (b"new", b"5")]))
+    queue.commit()
+    book.heard.clear()
+    queue.finish()
+    after = {KEY: b"4", b"other": b"3", b"new": b"5"}
+    assert book.heard == [({KEY: b"1", b"new": None}, after)]

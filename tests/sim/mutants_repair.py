@@ -28,7 +28,7 @@ TREES: Final = (
         (
             Edit(
                 Forest.changed,
-                "if build is not None and build.partition == partition and build.rows is not None:",
+                "if partition == being_built:",
                 "if False:",
             ),
         ),
@@ -39,22 +39,22 @@ TREES: Final = (
         (
             Edit(
                 CommitQueue._done,
-                "changes, self._changes = self._changes, []",
-                "changes, self._changes = self._changes, []\n"
-                "    if error and self.account is not None:\n"
+                "changes, self._changes = self._changes, None",
+                "changes, self._changes = self._changes, None\n"
+                "    if error and self.account is not None and changes is not None:\n"
                 "        self.account.changed(changes)",
             ),
         ),
     ),
     Mutant(
-        "a key twice in a batch is read twice",
+        "the first record of a key counts that a batch has twice",
         "of two writes of a key in one batch, the second replaces the first",
-        (Edit(CommitQueue._look_before, "if key in meanwhile:", "if False:"),),
+        (Edit(Forest.about_to_change, "dict(rows)", "dict([*rows][::-1])"),),
     ),
     Mutant(
         "a key written twice leaves its first record in the tree",
         "what a tree was told and has not worked in is what a key had first, and has now",
-        (Edit(Plot.change, "told[key] = last[0], head", "told[key] = last[1], head"),),
+        (Edit(Plot.change, "if key not in after:", "if True:"),),
     ),
     Mutant(
         "trees are trusted after an unclean stop",

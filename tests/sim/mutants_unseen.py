@@ -25,10 +25,6 @@ REDUNDANT: Final[dict[str, str]] = {
         "without threads the flush that follows a rotation syncs the directory before anything is "
         "acknowledged; with threads it does not"
     ),
-    "a key twice in a batch is read twice": (
-        "the book of a partition goes by what it was told of a key first and last; it takes a "
-        "batch in whose midst that is worked in, and runtime/test_commit_queue.py shows the rule"
-    ),
     "own old writes prove amnesia": (
         "a new actor is minted too often, which costs room in contexts and nothing else; "
         "protocol/state/test_horizons.py shows the rule"

@@ -19,7 +19,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from struct import Struct
 from typing import Final
@@ -29,13 +29,14 @@ from xxhash import xxh3_64_intdigest
 from dynamokv import limits
 from dynamokv.errors import StorageError
 from dynamokv.merkle.tree import Tree, decode
-from dynamokv.ports import Change, Reader, Row, Told
+from dynamokv.ports import Changes, Reader, Row
 from dynamokv.protocol.effects import Effect, Write
 from dynamokv.protocol.state.damage import Damages
 from dynamokv.ring.topology import Topology
 from dynamokv.types import Actor
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import record as records
+from dynamokv.wire.keys import is_data_row, partition_of
 from dynamokv.wire.record import head_of
 
 TOLD_MAX: Final = 64
@@ -54,27 +55,26 @@ class Plot:
 
     Attributes:
         seed: of its tree.
+        after: heads of the records that it was told of and has not worked in; ``None`` for none.
     """
 
-    __slots__ = ("_passing", "_rows", "_tree", "seed", "told")
+    __slots__ = ("_before", "_passing", "_rows", "_tree", "after", "seed")
 
     def __init__(self, tree: Tree, rows: int = 0, passing: int = 0) -> None:
         self.seed = tree.seed
-        self.told: dict[bytes, Told] = {}
+        self.after: dict[bytes, bytes | None] = {}
+        self._before: dict[bytes, bytes | None] = {}
         self._tree = tree
         self._rows = rows
         self._passing = passing
 
     def change(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         """The record of this key was ``old``, of which the head is enough, and is ``new``."""
-        told = self.told
-        last = told.get(key)
-        head = head_of(new) if new is not None else None
-        if last is not None:
-            told[key] = last[0], head
-            return
-        told[key] = head_of(old) if old is not None else None, head
-        if len(told) >= TOLD_MAX:
+        after = self.after
+        if key not in after:
+            self._before[key] = head_of(old) if old is not None else None
+        after[key] = head_of(new) if new is not None else None
+        if len(after) >= TOLD_MAX:
             self._work_in()
 
     def take(self, key: bytes, record: bytes) -> None:
@@ -82,9 +82,10 @@ class Plot:
         self._replace(key, None, record)
 
     def _work_in(self) -> None:
-        told, self.told = self.told, {}
-        for key, (old, new) in told.items():
-            self._replace(key, old, new)
+        before, after = self._before, self.after
+        self._before, self.after = {}, {}
+        for key, new in after.items():
+            self._replace(key, before[key], new)
 
     def _replace(self, key: bytes, old: bytes | None, new: bytes | None) -> None:
         self._tree.replace(key, records.digest(old), records.digest(new))
@@ -247,35 +248,43 @@ class Forest:
 
     # --- ports.Account ----------------------------------------------------------------------------
 
-    def follows(self, key: bytes) -> bool:
-        """Whether changes of this row change a tree that is known, or is being built."""
-        if not row_keys.is_data_row(key):
-            return False
-        partition = row_keys.partition_of(key)
-        if partition in self.plots:
-            return True
-        build = self.build
-        return build is not None and build.partition == partition and build.rows is not None
+    def about_to_change(
+        self, rows: Iterable[Row], visible: Callable[[bytes], bytes | None]
+    ) -> Changes:
+        """What these rows change in trees that are known, or are being built."""
+        plots, build = self.plots, self.build
+        being_built = build.partition if build is not None and build.rows is not None else None
+        # A batch may have a row more than once; the last one stays.
+        before: dict[bytes, bytes | None] = {}
+        after = dict(rows)
+        for key in after:
+            # The store's own rows are of no partition that anybody owns.
+            partition = partition_of(key)
+            plot = plots.get(partition)
+            if plot is not None and key in plot.after:
+                # What was told and is not worked in need not be looked up.
+                before[key] = plot.after[key]
+            elif plot is not None or partition == being_built:
+                before[key] = visible(key)
+        return before, after
 
-    def told(self, key: bytes) -> Told | None:
-        """What a plot was told of this row and has not worked in."""
-        plot = self.plots.get(row_keys.partition_of(key))
-        return plot.told.get(key) if plot is not None else None
-
-    def changed(self, changes: list[Change]) -> None:
+    def changed(self, changes: Changes) -> None:
         """Rows have changed in the store."""
         plots, build = self.plots, self.build
-        for key, old, new in changes:
-            partition = row_keys.partition_of(key)
+        being_built = build.partition if build is not None and build.rows is not None else None
+        before, after = changes
+        for key, old in before.items():
+            partition = partition_of(key)
             plot = plots.get(partition)
             if plot is not None:
-                plot.change(key, old, new)
-            if build is not None and build.partition == partition and build.rows is not None:
-                build.plot.change(key, old, new)
+                plot.change(key, old, after[key])
+            if partition == being_built:
+                assert build is not None
+                build.plot.change(key, old, after[key])
 
     def lost_track(self, key: bytes) -> None:
         """This row has changed, and nobody knows from what."""
-        partition = row_keys.partition_of(key)
+        partition = partition_of(key)
         if partition in self.plots or partition in self.unknown:
             self.forget(partition)
 
@@ -304,7 +313,7 @@ class Forest:
         assert build.rows is not None
         take, taken = build.plot.take, 0
         for key, record in islice(build.rows, count):
-            if row_keys.is_data_row(key):
+            if is_data_row(key):
                 take(key, record)
             taken += 1
         return taken
@@ -342,7 +351,7 @@ class Forest:
         """The store says that a life stopped cleanly: the last one still, or already this one.
         Should these effects change a record all the same, what is kept goes, in the same batch."""
         changed = any(
-            row_keys.is_data_row(key)
+            is_data_row(key)
             for effect in effects
             if type(effect) is Write
             for key, _ in effect.rows
@@ -360,7 +369,7 @@ class Forest:
                 self._in_store.append(key)
                 self.kept.append(key)
                 plot = self._decode(data, actor)
-                partition = row_keys.partition_of(key[len(row_keys.TREE_ROWS) :])
+                partition = partition_of(key[len(row_keys.TREE_ROWS) :])
                 if plot is not None and partition in owned:
                     self.plots[partition] = plot
                     self.fresh.append(partition)

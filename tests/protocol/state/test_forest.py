@@ -166,12 +166,34 @@ def test_a_snapshot_waits_for_the_batch_under_way_and_is_taken_before_the_next()
 def test_only_records_of_owned_partitions_count() -> None:
     store = Store()
     forest = built(store)
-    assert not forest.follows(row_keys.IDENTITY_ROW)
-    assert not forest.follows(row_key(4, name_of(b"", b"k")))
-    assert forest.follows(row_key(3, name_of(b"", b"k")))
+    ours = row_key(3, name_of(b"", b"k"))
+    rows = [(key, b"new") for key in (row_keys.IDENTITY_ROW, key_of(4), ours)]
+    before, after = forest.about_to_change(rows, lambda _: b"old")
+    assert before == {ours: b"old"}
+    assert after[ours] == b"new"
     roots = [forest.root(partition) for partition in OWNED]
     write(store, (row_keys.IDENTITY_ROW, b"me"), (key_of(4), record((ELSE, NOW, b"v"))))
     assert [forest.root(partition) for partition in OWNED] == roots
+
+
+def test_what_a_tree_was_told_is_not_read_again() -> None:
+    store = Store()
+    forest = built(store)
+    first, second = record((ELSE, NOW, b"1")), record((ELSE, NOW + 1, b"2"))
+    write(store, (key_of(1), first), (key_of(2), first))
+    write(store, (key_of(2), None))
+    assert forest.root(3) is not None
+    read = []
+
+    def visible(key: bytes) -> bytes | None:
+        read.append(key)
+        return None
+
+    rows = [(key_of(1), second), (key_of(2), second), (key_of(3), first), (key_of(3), second)]
+    before, after = forest.about_to_change(rows, visible)
+    assert before == {key_of(1): records.head_of(first), key_of(2): None, key_of(3): None}
+    assert after == dict.fromkeys(before, second)
+    assert read == [key_of(3)]
 
 
 def test_rows_that_are_no_records_are_in_no_tree() -> None:

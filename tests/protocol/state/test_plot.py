@@ -75,7 +75,7 @@ def test_many_keys_do_not_wait_until_somebody_looks(replaced: list[bytes]) -> No
     plot = Plot(Tree(SEED))
     for number in range(3 * TOLD_MAX + 5):
         plot.change(key_of(number), None, record_of(number))
-        assert len(plot.told) < TOLD_MAX
+        assert len(plot.after) < TOLD_MAX
     assert len(replaced) == 3 * TOLD_MAX
 
 
