@@ -24,7 +24,7 @@ from dynamokv.testing.campaign.many import Campaign, play_many, play_some, run_c
 from dynamokv.testing.campaign.plan import Plan, draw
 from dynamokv.testing.campaign.run import play, replay
 from dynamokv.testing.campaign.shrink import shrink
-from dynamokv.testing.campaign.summary import Summary
+from dynamokv.testing.campaign.summary import Pace, Summary
 from dynamokv.types import Durability, NodeId
 from tests.documents import ROOT
 from tests.waiting import until
@@ -138,6 +138,16 @@ def test_what_a_campaign_tells(tmp_path: Path) -> None:
     ):
         assert words in text
     assert not (tmp_path / "found").exists()
+
+
+def test_the_pace_is_told_for_each_size_of_a_ring() -> None:
+    summary = Summary()
+    summary.merge(Summary(paces={5: Pace(40.0, 8.0, 1.0, 0.4)}))
+    summary.merge(Summary(paces={3: Pace(60.0, 8.0, 1.0, 0.2), 5: Pace(20.0, 8.0, 1.0, 0.4)}))
+    lines = list(summary.lines(3.0))[-3:]
+    assert lines[0].startswith("simulated seconds     40 per real second and core; 24 in the chaos")
+    assert " ".join(lines[1].split()) == "of 3 members 60; 40 in the chaos, 8 so counted"
+    assert " ".join(lines[2].split()) == "of 5 members 30; 20 in the chaos, 8 so counted"
 
 
 def test_one_fingerprint(capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,7 +148,7 @@ def run_one(campaign: Campaign, out: TextIO) -> int:
     summary = Summary()
     summary.add(outcome, time.perf_counter() - began)
     out.write(f"{plan}\n")
-    for line in summary.lines(summary.real_seconds):
+    for line in summary.lines(summary.pace.real_seconds):
         out.write(line + "\n")
     out.write(f"fingerprint           {outcome.fingerprint}\n")
     if not outcome.findings:
