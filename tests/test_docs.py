@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from docs import configuration_tables
+from dynamokv.runtime.status import WATCHED
 from tests.documents import check_program, program, python_blocks
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -62,7 +63,7 @@ def test_every_page_can_be_found() -> None:
             assert page in linked, f"docs/README.md does not lead to {page.relative_to(ROOT)}"
 
 
-@pytest.mark.parametrize("name", ["put.md", "get.md"])
+@pytest.mark.parametrize("name", ["put.md", "get.md", "heal.md", "collect.md"])
 def test_paths_name_what_is_in_the_code(name: str) -> None:
     """A page that follows the code must not speak of functions that were renamed."""
     code = "\n".join(path.read_text("utf-8") for path in (ROOT / "dynamokv").rglob("*.py"))
@@ -70,6 +71,11 @@ def test_paths_name_what_is_in_the_code(name: str) -> None:
     named = set(NAME.findall(prose(ROOT / "docs" / "paths" / name)))
     assert len(named) > 10
     assert not named - words
+
+
+def test_counters_that_operators_watch_are_explained() -> None:
+    text = (ROOT / "docs" / "guide" / "operations.md").read_text("utf-8")
+    assert not [name for name in WATCHED if f'"{name}"' not in text]
 
 
 GUIDES: Final = [page.name for page in PAGES if page.parent.name == "guide"]
