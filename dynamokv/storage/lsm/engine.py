@@ -309,7 +309,7 @@ class LSMEngine:
         """Whatever follows from ``forgot`` is on the disk: it need not be told again. Raises as
         ``apply`` does."""
         self.log.check()
-        self.store.taken_in()
+        self.store.remind(False)
 
     def _delete(self, keys: Sequence[bytes]) -> None:
         """Delete these rows, without a sync."""

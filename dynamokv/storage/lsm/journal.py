@@ -28,6 +28,8 @@ class Journal:
 
     Attributes:
         writer: its growing end.
+        torn: the tail of a log that an opening found is still there, and shows that something is
+            missing. Nothing may be appended before that is told elsewhere, and ``cut``.
     """
 
     def __init__(self, files: FileSystem, directory: Path, salt: Callable[[], bytes]) -> None:
@@ -35,6 +37,7 @@ class Journal:
         self._directory = directory
         self._salt = salt
         self._first_sequence = 1
+        self.torn = False
         self.writer = RecordWriter(directory, RecordType.BATCH)
 
     def begin(self, number: int, proven: int | None = None) -> None:
@@ -63,21 +66,30 @@ class Journal:
         writer.go_on_in(file, number, salt, len(header), writer.sequence)
         self._first_sequence = writer.sequence
 
-    def go_on(self, last: LogPart, salt: bytes) -> None:
-        """Append to a log that an opening found, behind its last good record.
+    def go_on(self, last: LogPart, salt: bytes, *, torn: bool) -> None:
+        """Append to a log that an opening found, behind its last good record; where it or one
+        before it is torn, from ``cut`` on.
 
         Raises:
             OSError: as the disk says.
         """
         file = self._files.open_append(self._directory / file_name(Kind.WAL, last.number))
         self.writer.go_on_in(file, last.number, salt, last.size_bytes, last.end_sequence)
-        if file.size() > last.size_bytes:
-            file.truncate(last.size_bytes)
-        # Also without a cut: a killed process may have left rows and names in the kernel's memory
-        # only, and from here on they are read and built on.
+        # A killed process may have left rows and names in the kernel's memory only, and from here
+        # on they are read and built on.
         file.sync()
         self._files.sync_dir(self._directory)
         self._first_sequence = last.first_sequence
+        self.torn = torn
+
+    def cut(self) -> None:
+        """What the tail shows is told elsewhere, durably: cut it off, and append.
+
+        Raises:
+            StorageError: the store takes no more writes.
+        """
+        self.writer.cut()
+        self.torn = False
 
     def part(self) -> LogPart:
         """What the log in use holds by now."""

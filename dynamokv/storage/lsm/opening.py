@@ -11,9 +11,10 @@ how a manifest, a log or a table is read.
 - Nothing that was read is appended to. After a failed sync the kernel shows what the disk does not
   have (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020), and a
   second sync of it says yes: what is to be durable is written anew.
-- Only where the disk is too full for a table, the store goes on in its log, so that it can be read.
-- No damage keeps a store from opening. A full disk does, a lock, a newer version, the store of
-  something else, and what the disk says that may pass.
+- Only where the disk is too full for a table, the store goes on in its log, so that it can be read,
+  and the first write that there is room for says what is missing, and cuts the log.
+- No damage keeps a store from opening. A disk that is too full to repair it does, a lock, a newer
+  version, the store of something else, and what the disk says that may pass.
 """
 
 from __future__ import annotations
@@ -278,18 +279,16 @@ class Opening:
     def _go_on(
         self, tree: Tree, tables: dict[int, Table], manifest: FoundManifest, logs: FoundLogs
     ) -> None:
-        """On a full disk: append to the log and the manifest that were found, cut behind their last
-        good records."""
+        """On a full disk: append to the log and the manifest that were found, behind their last
+        good records. A torn tail is all that says on the disk that something is missing, and to say
+        it elsewhere takes room: the tail stays until then (``Pressure.make_room``)."""
         active = Memtable(logs.rows)
         *active.logs, last = logs.logs
         self._store.manifest.go_on_in(
             manifest.number, manifest.salt, manifest.size_bytes, manifest.sequence
         )
-        if logs.cut_bytes:
-            tree = tree.apply(forgot := Edit(forgot=True))
-            self._store.manifest.append(forgot)
-        self._journal.go_on(last, logs.last_salt)
-        self._store.begin(tree, tables, active)
+        self._journal.go_on(last, logs.last_salt, torn=logs.cut_bytes > 0)
+        self._store.begin(tree.apply(Edit(forgot=self.forgot)), tables, active)
 
     def _begin_log(self, proven: int) -> None:
         """What was read of the logs is not proven: after a failed sync it may be in the kernel's

@@ -90,15 +90,20 @@ class Pressure:
             view.active.size_bytes >= self._memtable_bytes
             or self._writer.size_bytes >= self._look_at
             or view.level0_tables >= self._slow_tables
+            or self._journal.torn
         )
 
     def make_room(self) -> None:
-        """Begin another memtable when this one is full, and wait for the chores when they are
-        behind.
+        """Finish what an opening on a full disk left undone, begin another memtable when this one
+        is full, and wait for the chores when they are behind.
 
         Raises:
             DiskFull, StorageError: there is no room, or the store failed.
         """
+        if self._journal.torn:
+            # In this order: at every moment the tail is there, or the manifest tells of it.
+            self._store.remind(True)
+            self._journal.cut()
         if self._writer.size_bytes >= self._look_at:
             self._sync_ahead()
         if self._is_full() and time.monotonic() >= self._rotate_at:

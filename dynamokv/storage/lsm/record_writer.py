@@ -120,14 +120,22 @@ class RecordWriter:
             self.failure = "a write was interrupted"
             raise
 
-    def _cut_back(self, file: AppendFile, cause: OSError) -> None:
+    def cut(self) -> None:
+        """Cut off, durably, what was found behind the last good record. Raises ``StorageError`` as
+        ``failure`` says."""
+        file = self._file
+        if file is None or self.failure is not None:
+            raise self._refusal()
+        self._cut_back(file)
+
+    def _cut_back(self, file: AppendFile, cause: OSError | None = None) -> None:
         with self._sync_lock:
             try:
                 file.truncate(self.size_bytes)
                 # Or a power cut could bring back a record that was whole.
                 file.sync()
             except OSError as error:
-                raise self.fail("cutting off a failed write", error) from cause
+                raise self.fail("cutting off a failed write", error) from cause or error
             except BaseException:
                 self.failure = "cutting off a failed write was interrupted"
                 raise

@@ -185,11 +185,12 @@ class Store:
                 left = tuple(without(touched, [(start, end)]))
                 self._install(Edit(healed=healed, lost=left), self.view.frozen)
 
-    def taken_in(self) -> None:
-        """That an opening found less than there was need not be told again. Raises as above."""
+    def remind(self, forgot: bool) -> None:
+        """Whether the next opening is to tell that this one found less than there was, if it did.
+        Raises as above."""
         with self.lock:
             if self.view.tree.forgot:
-                self._install(Edit(forgot=False), self.view.frozen)
+                self._install(Edit(forgot=forgot), self.view.frozen)
 
     def drop(self, start: bytes, end: bytes) -> None:
         """Tables no longer show keys with start <= key < end. Raises as above."""
