@@ -32,7 +32,7 @@ def batch_get(
     result: BatchResult[Any] = BatchResult()
     names = _names(scope, keys, result)
     wanted = list(names)
-    groups = session.group([names[key] for key in wanted], [0] * len(wanted))
+    groups = session.group([names[key] for key in wanted], [0] * len(wanted), writes=False)
     sealed = scope.resolver is keep_all
     deadline = scope.clock.monotonic() + budget_ms / 1000
     while groups:
@@ -98,7 +98,8 @@ def _batch_write(
 ) -> Call[BatchResult[Receipt]]:
     started = options.scope.clock.monotonic()
     keys = list(values)
-    groups = session.group([names[key] for key in keys], [len(values[key]) for key in keys])
+    sizes = [len(values[key]) for key in keys]
+    groups = session.group([names[key] for key in keys], sizes, writes=True)
     requests = [
         options.request([names[keys[at]] for at in group], [values[keys[at]] for at in group], [])
         for group in groups

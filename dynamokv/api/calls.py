@@ -47,7 +47,7 @@ class Session(Protocol):
         """This process's own copy, ``b""`` for none; ``None`` when it owns no copy."""
         ...
 
-    def group(self, names: list[bytes], sizes: list[int]) -> list[list[int]]:
+    def group(self, names: list[bytes], sizes: list[int], *, writes: bool) -> list[list[int]]:
         """Positions of the names, grouped by their owners."""
         ...
 

@@ -58,9 +58,9 @@ class Access(abc.ABC):
             # Another owner has it. The store has said what is wrong with it.
             return None
 
-    def group(self, names: list[bytes], sizes: list[int]) -> list[list[int]]:
-        """Positions of the names, grouped by their owners. Any thread."""
-        return group(self.running().home, names, sizes)
+    def group(self, names: list[bytes], sizes: list[int], *, writes: bool) -> list[list[int]]:
+        """Positions of the names, grouped by who serves them together. Any thread."""
+        return group(self.running().home, names, sizes, writes=writes)
 
     async def request(self, message: Any) -> Any:
         """Run one request. Cancelled, it is forgotten: no later caller gets its reply."""

@@ -14,17 +14,22 @@ from dynamokv.protocol.state.home import Home
 from dynamokv.types import NodeId
 
 
-def group(home: Home, names: Sequence[bytes], sizes: Sequence[int]) -> list[list[int]]:
+def group(
+    home: Home, names: Sequence[bytes], sizes: Sequence[int], *, writes: bool = False
+) -> list[list[int]]:
     """Positions of ``names`` in groups that share their owners, each within the limits of one
     message.
 
     Args:
         sizes: bytes that each name brings along (its value).
+        writes: if they are passed on, they also share the owner that a single put goes to.
     """
     groups: list[list[int]] = []
     open_groups: dict[tuple[NodeId, ...], tuple[list[int], int]] = {}
     for position, (name, size) in enumerate(zip(names, sizes, strict=True)):
         owners = home.locate(name)[1]
+        if writes and home.node_id not in owners:
+            owners = home.first_owner(name), *owners
         members, total = open_groups.get(owners, ([], 0))
         full = len(members) >= limits.BATCH_GROUP_ITEMS or total + size > limits.BATCH_GROUP_BYTES
         if not members or full:

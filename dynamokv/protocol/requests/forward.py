@@ -70,9 +70,12 @@ class ForwardOp:
         if self.starts > limits.RESTARTS_MAX:
             return self._end(FailedCode.UNAVAILABLE, "the topology kept changing")
         now, credit = home.clock.monotonic(), home.load.credit
-        # A write without a context replaces what its coordinator holds. Were the writes of a key to
-        # go round, one that follows another might meet an owner that does not have that yet.
-        turn = 0 if type(self.request) is PutRequest else self.id % len(owners)
+        if type(self.request) is PutRequest:
+            # A write without a context replaces what its coordinator holds. Were the writes of a
+            # key to go round, one that follows another might meet an owner that lacks that yet.
+            turn = owners.index(home.first_owner(self.request.names[0]))
+        else:
+            turn = self.id % len(owners)
         self.untried = sorted(
             [*owners[turn:], *owners[:turn]],
             key=lambda owner: (credit.is_silent(owner, now), owner in home.slow),

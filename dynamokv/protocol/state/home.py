@@ -165,7 +165,8 @@ class Home:
         self.epoch = topology.epoch
         self.placement = placement
         self.owners = placement.owners
-        # Who is primary differs between partitions of the same owners, and concerns no request.
+        # Which of them is the first one differs between partitions of the same owners, and concerns
+        # only those who pass a put on.
         self._owners = tuple(tuple(sorted(owners)) for owners in placement.owners)
         owned = [p for p, owners in enumerate(self._owners) if self.node_id in owners]
         self.forest.adopt(topology, owned, self.actor)
@@ -186,6 +187,10 @@ class Home:
         """The row key of a name, and its owners."""
         partition = position_of(name, self._seed) >> self._shift
         return self._prefixes[partition] + name, self._owners[partition]
+
+    def first_owner(self, name: bytes) -> NodeId:
+        """The owner that the puts of a name are passed on to."""
+        return self.owners[position_of(name, self._seed) >> self._shift][0]
 
     def locate_all(self, names: list[bytes]) -> tuple[list[bytes], tuple[NodeId, ...] | None]:
         """The row keys of names and the owners they share; ``None`` when they do not share them."""

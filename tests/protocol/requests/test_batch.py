@@ -28,6 +28,26 @@ def test_in_a_ring_where_all_own_all_there_is_one_group() -> None:
     assert group(Lone().home, names_of(200), [1] * 200) == [list(range(200))]
 
 
+def test_writes_that_are_passed_on_travel_with_those_of_the_same_first_owner() -> None:
+    lone = Lone(4)
+    names = names_of(200)
+    groups = group(lone.home, names, [1] * 200, writes=True)
+    assert sorted(position for members in groups for position in members) == list(range(200))
+    served = []
+    for members in groups:
+        (owners,) = {lone.home.locate(names[at])[1] for at in members}
+        firsts = {lone.home.first_owner(names[at]) for at in members}
+        assert len(firsts) == 1 or lone.home.node_id in owners
+        served.append((owners, *firsts))
+    passed_on = [owners for owners, *_ in served if lone.home.node_id not in owners]
+    assert len(set(served)) == len(served)
+    assert len(passed_on) > len(set(passed_on)), "of the same owners, but for different ones"
+
+
+def test_an_owner_need_not_split_its_writes() -> None:
+    assert group(Lone().home, names_of(200), [1] * 200, writes=True) == [list(range(200))]
+
+
 def test_a_group_has_so_many_names() -> None:
     count = limits.BATCH_GROUP_ITEMS
     groups = group(Lone().home, names_of(2 * count + 1), [0] * (2 * count + 1))

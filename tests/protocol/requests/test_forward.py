@@ -77,7 +77,7 @@ def test_puts_of_a_key_go_to_its_first_owner() -> None:
     lone = Lone(5)
     name = lone.name(mine=False)
     targets = [next(iter(sent(m.PutRequest, lone.put(names=[name])))) for _ in range(9)]
-    assert targets == [lone.home.locate(name)[1][0]] * 9
+    assert targets == [lone.home.first_owner(name)] * 9
 
 
 def test_reads_spread_over_the_owners() -> None:
