@@ -339,11 +339,12 @@ def _refuse_unknown(given: Mapping[str, Any], known: set[str], where: str) -> No
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, sorted(known), n=1)
-            hint = (
-                f"; did you mean {near[0]}?" if near else f"; known are {', '.join(sorted(known))}"
-            )
-            shown = name.upper() if where.endswith(ENV_PREFIX) else f" {name}"
-            raise ConfigError(f"unknown {where}{shown}{hint}")
+            environment = where.endswith(ENV_PREFIX)
+            shown = [f"{ENV_PREFIX}{each.upper()}" if environment else each for each in near]
+            others = f"; known are {', '.join(sorted(known))}"
+            hint = f"; did you mean {shown[0]}?" if shown else others
+            given_as = name.upper() if environment else f" {name}"
+            raise ConfigError(f"unknown {where}{given_as}{hint}")
 
 
 def _settle(config: NodeConfig | ClientConfig, parsers: Mapping[str, Callable[[Any], Any]]) -> None:

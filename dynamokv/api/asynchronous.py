@@ -99,8 +99,14 @@ class AsyncStore:
         sloppy: bool | None = None,
         timeout: float | None = None,
     ) -> Receipt:
-        """Read, ``fn(value)``, put with the context read: a concurrent write is kept as a sibling,
-        not lost."""
+        """Read, ``fn(value)``, put what it returns with the context read: a concurrent write is
+        kept as a sibling, not lost.
+
+        Args:
+            fn: gets the value, siblings resolved, or ``default``; not a coroutine function.
+            ttl: as of ``put``. Without one, and without one of the bucket, what was to lapse lapses
+                when it would have.
+        """
         options = calls.writing(self._scope, ttl, consistency, sloppy, timeout)
         return await self._run(calls.update(options, key, fn, default))
 

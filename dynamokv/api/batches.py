@@ -55,7 +55,7 @@ def batch_get(
             ):
                 try:
                     result[wanted[at]] = calls.value_of(scope, record, default, seal)
-                except errors.DynamoKVError as error:
+                except Exception as error:  # a resolver of the application may raise anything
                     result.errors[wanted[at]] = error
             if count < len(group):
                 # All of it would have been too large for one answer.

@@ -8,13 +8,14 @@ Any thread may use it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from dynamokv.api import batches, calls
 from dynamokv.api.calls import Call, Items, Key, Level, Scope
 from dynamokv.api.receipts import BatchResult, Entry, Receipt
 from dynamokv.api.resolvers import Resolver
 from dynamokv.api.session import Access
+from dynamokv.errors import UsageError
 
 T = TypeVar("T")
 
@@ -103,8 +104,14 @@ class BlockingStore:
         sloppy: bool | None = None,
         timeout: float | None = None,
     ) -> Receipt:
-        """Read, ``fn(value)``, put with the context read: a concurrent write is kept as a sibling,
-        not lost."""
+        """Read, ``fn(value)``, put what it returns with the context read: a concurrent write is
+        kept as a sibling, not lost.
+
+        Args:
+            fn: gets the value, siblings resolved, or ``default``; not a coroutine function.
+            ttl: as of ``put``. Without one, and without one of the bucket, what was to lapse lapses
+                when it would have.
+        """
         options = calls.writing(self._scope, ttl, consistency, sloppy, timeout)
         return self._run(calls.update(options, key, fn, default))
 
@@ -180,6 +187,13 @@ class BlockingStore:
     def __contains__(self, key: Key) -> bool:
         """Whether there is a value."""
         return self.read(key).exists
+
+    def __iter__(self) -> NoReturn:
+        """Refused: without it, Python would ask for the keys 0, 1, 2."""
+        raise UsageError(
+            "keys cannot be listed: the application has to know them, or to keep a list of them "
+            "under a key of its own"
+        )
 
     def _run(self, call: Call[T]) -> T:
         session = self._session

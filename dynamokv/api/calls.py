@@ -179,7 +179,14 @@ def read(
         epoch=reply.epoch,
         duration=scope.clock.monotonic() - started,
     )
-    return Entry(values=_live(scope, record), receipt=receipt, resolve=scope.show, default=default)
+    wall_ms = scope.clock.wall_ms()
+    return Entry(
+        values=_live(scope, record, wall_ms),
+        ttl=_remaining(record, wall_ms),
+        receipt=receipt,
+        resolve=scope.show,
+        default=default,
+    )
 
 
 def value_of(scope: Scope, record: bytes, default: Any, seal: bytes) -> Any:
@@ -195,11 +202,18 @@ def value_of(scope: Scope, record: bytes, default: Any, seal: bytes) -> Any:
     return scope.show(decoded, token_of(record, seal))
 
 
-def _live(scope: Scope, record: bytes) -> list[Any]:
+def _live(scope: Scope, record: bytes, wall_ms: int) -> list[Any]:
     if not record:
         return []
-    values = records.live_values(record, scope.clock.wall_ms())
+    values = records.live_values(record, wall_ms)
     return [decode_value(value, scope.serializer) for value in values]
+
+
+def _remaining(record: bytes, wall_ms: int) -> float | None:
+    """Seconds until the last of the live values lapses; None where one stays, or there is none."""
+    versions = records.decode(record).versions if record else ()
+    ends = [version.expires_ms for version in versions if version.alive(wall_ms)]
+    return (max(ends) - wall_ms) / 1000 if ends and all(ends) else None
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -263,10 +277,12 @@ def delete(options: Writing, key: Key, context: bytes | None) -> Call[Receipt]:
 
 
 def update(options: Writing, key: Key, change: Callable[[Any], Any], default: Any) -> Call[Receipt]:
-    """Read, change, write with the context that was read."""
+    """Read, change, write with the context that was read. What was to lapse still does, then."""
     scope = replace(options.scope, level=options.level, budget_ms=options.budget_ms)
     entry = yield from read(scope, key, default, None, None)
     value = change(entry.value)
+    if entry.ttl is not None and not options.ttl_ms:
+        options = replace(options, ttl_ms=milliseconds("ttl", entry.ttl))
     return (yield from put(options, key, value, entry.context))
 
 

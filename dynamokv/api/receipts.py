@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from dynamokv.errors import DynamoKVError
-
 V = TypeVar("V")
 
 
@@ -55,6 +53,10 @@ class Entry:
     receipt: Receipt
     """How the read was served."""
 
+    ttl: float | None = None
+    """Seconds until the last of the values counts as deleted; None where one of them stays, or
+    nothing is there."""
+
     resolve: Callable[[list[Any], bytes], Any] = field(repr=False)
     default: Any = None
 
@@ -84,7 +86,7 @@ class BatchResult(dict[str | bytes, V], Generic[V]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.errors: dict[str | bytes, DynamoKVError] = {}
+        self.errors: dict[str | bytes, Exception] = {}
 
     @property
     def ok(self) -> bool:

@@ -170,8 +170,7 @@ def status_of(
         "n": topology.n if topology else home.settings.n,
         "replicas": topology.replicas if topology else 0,
         "members": members(home),
-        # ``waiting``: comparisons with other owners that are due, or under way.
-        "trees": {**trees(home), "waiting": core.exchanges.wanted + len(core.exchanges.talks)},
+        "trees": {**trees(home), "waiting": core.exchanges.waiting},
         "horizons": horizons(home),
         "hints": home.hints.status(),
         "filling": filling(core),

@@ -83,9 +83,12 @@ class Exchanges:
         return []
 
     @property
-    def wanted(self) -> int:
-        """Comparisons that wait for their turn."""
-        return sum(map(len, self._wanted.values())) + len(self._later)
+    def waiting(self) -> int:
+        """What may still differ from other owners, as far as this node can tell: comparisons that
+        are due, or under way, and partitions that are compared as soon as their trees are known."""
+        forest = self.home.forest
+        due = sum(map(len, self._wanted.values())) + len(self._later)
+        return due + len(self.talks) + len(forest.fresh) + len(forest.unknown)
 
     def compared_at(self) -> float | None:
         """When the last round with each peer was through, of the peer for whom that is longest ago;

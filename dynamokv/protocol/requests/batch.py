@@ -12,6 +12,12 @@ from collections.abc import Sequence
 from dynamokv import limits
 from dynamokv.protocol.state.home import Home
 from dynamokv.types import NodeId
+from dynamokv.wire import keys as row_keys
+
+
+def first_owner(home: Home, name: bytes) -> NodeId:
+    """The owner that the puts of a name are passed on to."""
+    return home.owners_of(row_keys.partition_of(home.locate(name)[0]))[0]
 
 
 def group(
@@ -29,7 +35,7 @@ def group(
     for position, (name, size) in enumerate(zip(names, sizes, strict=True)):
         owners = home.locate(name)[1]
         if writes and home.node_id not in owners:
-            owners = home.first_owner(name), *owners
+            owners = first_owner(home, name), *owners
         members, total = open_groups.get(owners, ([], 0))
         full = len(members) >= limits.BATCH_GROUP_ITEMS or total + size > limits.BATCH_GROUP_BYTES
         if not members or full:

@@ -19,10 +19,11 @@ Rules:
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from dynamokv import limits
 from dynamokv.protocol.effects import Effect, Origin, Send, answer
+from dynamokv.protocol.requests.batch import first_owner
 from dynamokv.protocol.state.home import Home
 from dynamokv.types import NodeId
 from dynamokv.wire.messages import (
@@ -38,6 +39,9 @@ from dynamokv.wire.messages import (
 )
 
 Forwarded: TypeAlias = PutRequest | GetRequest | StatusRequest
+
+MILLISECOND: Final = 0.001
+"""What budgets are told in: an owner may take one for over that is not, by less than this."""
 
 _NOT_DONE = (FailedCode.OVERLOADED, FailedCode.UNAVAILABLE, FailedCode.READ_FAILED)
 
@@ -73,7 +77,7 @@ class ForwardOp:
         if type(self.request) is PutRequest:
             # A write without a context replaces what its coordinator holds. Were the writes of a
             # key to go round, one that follows another might meet an owner that lacks that yet.
-            turn = owners.index(home.first_owner(self.request.names[0]))
+            turn = owners.index(first_owner(home, self.request.names[0]))
         else:
             turn = self.id % len(owners)
         self.untried = sorted(
@@ -144,8 +148,8 @@ class ForwardOp:
         return self._next(home)
 
     def _next(self, home: Home) -> list[Effect]:
-        over = home.clock.monotonic() >= self.deadline
-        while self.untried and not over:
+        left = self.deadline - home.clock.monotonic()
+        while self.untried and left > 0:
             owner = self.untried.pop(0)
             if owner == home.node_id or not home.is_up(owner):
                 continue
@@ -154,7 +158,7 @@ class ForwardOp:
                 self.short.append(owner)
             else:
                 self.asked.append(owner)
-                budget_ms = max(1, round((self.deadline - home.clock.monotonic()) * 1000))
+                budget_ms = max(1, round(left * 1000))
                 request = self.request._replace(id=self.id, epoch=home.epoch, budget_ms=budget_ms)
                 return [Send(owner, request)]
         if self.asked:
@@ -162,7 +166,7 @@ class ForwardOp:
         if self.refusal is not None:
             self.done = True
             return [answer(self.origin, self.refusal._replace(id=self.origin.id))]
-        if over and type(self.request) is not PutRequest:
+        if left < MILLISECOND and type(self.request) is not PutRequest:
             # Whoever refused it did so because it was late. Of a write that says more.
             return self._end(FailedCode.READ_FAILED, "")
         if self.short:

@@ -188,10 +188,6 @@ class Home:
         partition = position_of(name, self._seed) >> self._shift
         return self._prefixes[partition] + name, self._owners[partition]
 
-    def first_owner(self, name: bytes) -> NodeId:
-        """The owner that the puts of a name are passed on to."""
-        return self.owners[position_of(name, self._seed) >> self._shift][0]
-
     def locate_all(self, names: list[bytes]) -> tuple[list[bytes], tuple[NodeId, ...] | None]:
         """The row keys of names and the owners they share; ``None`` when they do not share them."""
         if len(names) == 1:

@@ -137,9 +137,20 @@ def test_what_is_asked_for_is_compared() -> None:
     pair.run()
     compared = pair.one.count("trees_compared") + pair.other.count("trees_compared")
     pair.one.node.exchanges.want(3)
-    assert pair.one.node.exchanges.wanted >= 1
+    assert pair.one.node.exchanges.waiting >= 1
     pair.run(0.2)
     assert pair.one.count("trees_compared") + pair.other.count("trees_compared") == compared + 1
+
+
+def test_what_has_no_tree_yet_waits() -> None:
+    pair = Pair(some(3), some(3))
+    exchanges, forest = pair.one.node.exchanges, pair.one.home.forest
+    assert exchanges.waiting >= len(forest.unknown) > 0
+    pair.run()
+    assert not forest.unknown
+    before = exchanges.waiting
+    forest.forget(3)
+    assert exchanges.waiting == before + 1
 
 
 def test_what_is_kept_for_nobody_is_compared() -> None:
@@ -155,10 +166,10 @@ def test_what_is_kept_for_nobody_is_compared() -> None:
 def test_nobody_compares_what_it_does_not_own() -> None:
     lone = Lone(5, n=1)
     theirs = next(p for p in range(8) if lone.me not in lone.home.owners[p])
-    wanted = lone.node.exchanges.wanted
+    wanted = lone.node.exchanges.waiting
     lone.node.exchanges.want(theirs)
     lone.node.exchanges.want(999)
-    assert lone.node.exchanges.wanted == wanted
+    assert lone.node.exchanges.waiting == wanted
 
 
 def test_a_newcomer_that_is_filled_compares_nothing_and_is_not_compared() -> None:

@@ -55,7 +55,7 @@ def test_a_peer_that_never_answers_is_given_up() -> None:
         lone.after(seconds)
         lone.after(limits.TREE_STEP_SECONDS)
     assert lone.home.counters["exchanges_given_up"] > 0
-    assert lone.node.exchanges.wanted > 0
+    assert lone.node.exchanges.waiting > 0
 
 
 def test_a_peer_that_is_gone_is_not_waited_for() -> None:
@@ -241,9 +241,9 @@ def test_only_what_both_own_is_compared_on_a_return() -> None:
     lone = Lone(5, n=2)
     for peer in lone.peers:
         shared = sum(lone.me in owners and peer in owners for owners in lone.home.owners)
-        wanted = lone.node.exchanges.wanted
+        wanted = lone.node.exchanges.waiting
         lone.node.exchanges.on_return(peer)
-        assert lone.node.exchanges.wanted - wanted == shared
+        assert lone.node.exchanges.waiting - wanted == shared
 
 
 def test_an_asker_that_cannot_read_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:

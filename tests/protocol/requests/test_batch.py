@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from dynamokv import limits
-from dynamokv.protocol.requests.batch import group
+from dynamokv.protocol.requests.batch import first_owner, group
 from dynamokv.wire.keys import name_of
 from tests.protocol.lone import Lone
 
@@ -36,7 +36,7 @@ def test_writes_that_are_passed_on_travel_with_those_of_the_same_first_owner() -
     served = []
     for members in groups:
         (owners,) = {lone.home.locate(names[at])[1] for at in members}
-        firsts = {lone.home.first_owner(names[at]) for at in members}
+        firsts = {first_owner(lone.home, names[at]) for at in members}
         assert len(firsts) == 1 or lone.home.node_id in owners
         served.append((owners, *firsts))
     passed_on = [owners for owners, *_ in served if lone.home.node_id not in owners]

@@ -11,6 +11,7 @@ import pytest
 from dynamokv.limits import FORWARD_LATE_SECONDS, RESTARTS_MAX
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Origin
+from dynamokv.protocol.requests.batch import first_owner
 from dynamokv.protocol.requests.forward import Forwarded, ForwardOp
 from dynamokv.protocol.requests.table import RequestTable
 from dynamokv.wire import messages as m
@@ -77,7 +78,7 @@ def test_puts_of_a_key_go_to_its_first_owner() -> None:
     lone = Lone(5)
     name = lone.name(mine=False)
     targets = [next(iter(sent(m.PutRequest, lone.put(names=[name])))) for _ in range(9)]
-    assert targets == [lone.home.first_owner(name)] * 9
+    assert targets == [first_owner(lone.home, name)] * 9
 
 
 def test_reads_spread_over_the_owners() -> None:
@@ -276,6 +277,17 @@ def test_what_is_refused_because_it_is_late_is_asked_of_nobody_else(write: bool)
     effects = table.fail(request.id, target, "its time was over when it was read", untouched=True)
     assert failed(effects) == (FailedCode.UNAVAILABLE if write else FailedCode.READ_FAILED)
     assert "its time was over" in reply(effects).failed[0]
+
+
+def test_a_read_that_every_owner_takes_for_late_was_late() -> None:
+    """Its budget is told in milliseconds, so they may say so a little before its time is over."""
+    lone = Lone(5)
+    table, effects = operation(lone, get_request(lone.name(mine=False)))
+    lone.wait(4.9995)
+    while asked := sent(m.GetRequest, effects):
+        ((target, request),) = asked.items()
+        effects = table.fail(request.id, target, "its time was over", untouched=True)
+    assert failed(effects) == FailedCode.READ_FAILED
 
 
 def test_a_read_that_is_late_is_asked_of_the_next_owner_as_well() -> None:
