@@ -367,3 +367,8 @@ and asks again if it is still there."""
 FOUND_GRACE_SECONDS: Final = 1.0
 """How long a founder waits for other seeds that do not answer, in case one of them knows a ring
 already."""
+
+HEARSAY_SECONDS: Final = 10.0
+"""So long a founder waits after another process said that it was told of a ring. While that one is
+there, it says so ten times a second; it may then be frozen for as long as a host is expected to
+hold its GIL at most. Not for ever, because the ring may be gone."""

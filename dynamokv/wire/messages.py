@@ -343,8 +343,8 @@ class RefusedReason(IntEnum):
 
 
 class JoinReason(IntEnum):
-    """Why a join was not granted. Append only; the first three mean "try again". Nobody who knows
-    of a ring says that there is none."""
+    """Why a join was not granted. Append only; NO_RING, BUSY, ASK and WAITING mean "try again".
+    BUSY and ASK come from members. Whom a member told of a ring says WAITING, never NO_RING."""
 
     NO_RING = 1
     BUSY = 2
@@ -353,6 +353,7 @@ class JoinReason(IntEnum):
     FULL = 5
     DUPLICATE = 6
     REPLACED = 7
+    WAITING = 8
 
 
 class FailedCode(IntEnum):

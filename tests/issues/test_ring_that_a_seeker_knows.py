@@ -45,7 +45,7 @@ def test_who_was_told_to_wait_for_a_place_knows_that_there_is_a_ring(
     seeker = seeking(founder=founder)
     seeker.receive(LINK, m.JoinAnswer(0, reason, "n7:1"))
     for question in (QUESTION, request()):
-        assert answered(seeker.receive(ROUTE, question))[0] == JoinReason.BUSY
+        assert answered(seeker.receive(ROUTE, question))[0] == JoinReason.WAITING
     assert decided(seeker.after(60.0)) is None
 
 

@@ -21,7 +21,7 @@ from dynamokv.protocol.requests.tally import Tally
 from dynamokv.protocol.state import identity
 from dynamokv.protocol.state.home import Home
 from dynamokv.types import replicas_needed
-from tests.issues import test_second_ring
+from tests.issues import test_ring_that_a_seeker_knows, test_ring_that_is_gone, test_second_ring
 from tests.protocol import test_damaged_store, test_replica
 from tests.sim import test_first_words
 from tests.sim.mutants_patch import Edit, Mutant
@@ -311,6 +311,28 @@ TOPOLOGY: Final = (
         ),
         # Members of campaigns say how many they expect, so they need not ask most of the seeds.
         trial=shown_by(test_second_ring.test_it_waits_until_it_knows),
+    ),
+    Mutant(
+        "a founder does not believe who waits for a place",
+        "a founder waits while somebody says that a member told it of a ring",
+        (Edit(Seeker.asked_enough, "if now < self.hearsay_ends:", "if now < 0.0:"),),
+        trial=shown_by(test_ring_that_a_seeker_knows.test_no_second_ring_is_founded_with_its_help),
+    ),
+    Mutant(
+        "hearsay is passed on",
+        "whoever was told of a ring by others that wait for a place tells nobody",
+        (
+            Edit(
+                Seeker.on_answer,
+                "message.reason in (JoinReason.BUSY, JoinReason.ASK)",
+                "message.reason != JoinReason.NO_RING",
+            ),
+        ),
+        trial=shown_by(
+            test_ring_that_is_gone.test_it_is_founded_anew_when_they_are_started_one_by_one,
+            None,
+            ("n1", "n2", "n3"),
+        ),
     ),
     Mutant(
         "a place is promised before it is written down",

@@ -122,6 +122,7 @@ def test_every_message_has_one_tag() -> None:
                 "FULL": 5,
                 "DUPLICATE": 6,
                 "REPLACED": 7,
+                "WAITING": 8,
             },
         ),
         (

@@ -12,6 +12,9 @@ Rules:
     - The seed with the least address founds, in whatever order the list names them, and only when
       no other seed knows a ring: each said so, or stayed silent for a grace period. It founds with
       those that still ask for a place then.
+    - Whom a member told of a ring believes it for life. That somebody else was told is hearsay: it
+      stops a founder for some seconds only, and is not passed on. Processes that told it each other
+      would wait for a ring that is gone, for ever.
     - It may have lost its data, and the silent ones may be its ring. So more than half of the seeds
       have to know of none, itself included, unless its application says how many members it
       expects (``expect_members``): then the others may be silent.
@@ -49,7 +52,7 @@ from dynamokv.wire.messages import (
     TopologyRequest,
 )
 
-_KEEP_ASKING = (JoinReason.NO_RING, JoinReason.BUSY, JoinReason.ASK)
+_KEEP_ASKING = (JoinReason.NO_RING, JoinReason.BUSY, JoinReason.ASK, JoinReason.WAITING)
 
 
 def founding_topology(home: Home, members: tuple[Member, ...]) -> Topology:
@@ -97,7 +100,8 @@ class Seeker:
         grace_ends: when it need not wait for silent seeds any more.
         candidates: others that ask the founder for a place, and when they last did.
         founding: the first record is on its way to the disk.
-        found_a_ring: somebody knows one. Whoever asks this process is told so.
+        found_a_ring: a member said that there is one. Whoever asks this process is told so.
+        hearsay_ends: until then a founder believes others that were told of a ring.
     """
 
     def __init__(self, home: Home, now: float) -> None:
@@ -114,6 +118,7 @@ class Seeker:
         self.candidates: dict[NodeId, tuple[Member, float]] = {}
         self.founding = False
         self.found_a_ring = False
+        self.hearsay_ends = now
 
     def connect(self) -> list[Effect]:
         """Links to the seeds, known by their addresses until a topology names them."""
@@ -131,6 +136,8 @@ class Seeker:
 
     def asked_enough(self, now: float) -> bool:
         """Whether there is no ring, as far as a founder has to know."""
+        if now < self.hearsay_ends:
+            return False
         if not self.silent:
             return True
         heard = len(self.seeds) - len(self.silent) + 1
@@ -149,7 +156,9 @@ class Seeker:
         self._heard(peer, message.detail)
         if message.reason not in _KEEP_ASKING:
             return [JoinFailed(message.reason, message.detail)]
-        self.found_a_ring |= message.reason != JoinReason.NO_RING
+        if message.reason == JoinReason.WAITING:
+            self.hearsay_ends = home.clock.monotonic() + limits.HEARSAY_SECONDS
+        self.found_a_ring |= message.reason in (JoinReason.BUSY, JoinReason.ASK)
         if message.reason == JoinReason.ASK:
             self._heard(peer, f"{message.detail} decides")
             return self._also_ask(home, message.detail)
@@ -173,7 +182,7 @@ class Seeker:
         """Others look for the ring as well: it is not here, but they may not found another one if
         there is one."""
         if self.found_a_ring:
-            return no(origin, JoinReason.BUSY, "it waits for a place in the ring itself")
+            return no(origin, JoinReason.WAITING, "it waits for a place in the ring itself")
         return no(origin, JoinReason.NO_RING, "no ring here yet")
 
     def on_join_request(self, home: Home, origin: Origin, request: JoinRequest) -> list[Effect]:

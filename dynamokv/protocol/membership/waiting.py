@@ -14,6 +14,7 @@ from dynamokv.ring.topology import Topology
 from dynamokv.types import NodeId
 
 GUIDE = "docs/guide/operations.md"
+GONE = "if the whole ring is gone, start this process again"
 TWO_LOST = f"if its data is lost, too, see 'Two members that lost their data' in {GUIDE}"
 
 
@@ -45,14 +46,23 @@ def _to_do(home: Home, seeker: Seeker) -> str:
     if seeker.decider:
         return (
             f"The member at {seeker.decider} decides about this place: it has to be up, and what "
-            f"it waits for, as it says, has to come; {TWO_LOST}"
+            f"it waits for, as it says, has to come; {TWO_LOST}; {GONE}"
+        )
+    if seeker.found_a_ring:
+        return f"A member of the ring has told it to wait, and has to be up; {GONE}"
+    now = home.clock.monotonic()
+    if now < seeker.hearsay_ends:
+        return (
+            "Others wait for a place in a ring that this process does not reach, and no other ring "
+            "is founded meanwhile: start its members; or, if the whole ring is gone, start those "
+            "again that wait for it"
         )
     if not seeker.founder:
         return (
             f"The seed with the least address, {founding_seed(home)}, founds the ring: is it "
             "running, can it be reached from here, and does every list have the same seeds?"
         )
-    if not seeker.asked_enough(home.clock.monotonic()):
+    if not seeker.asked_enough(now):
         return (
             "This seed has the least address, so it founds the ring, and only when more than half "
             "of the seeds know of none, since it may have lost its data: start the others; or, to "

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dynamokv.limits import FOUND_GRACE_SECONDS, SEEK_SECONDS
+from dynamokv.limits import FOUND_GRACE_SECONDS, HEARSAY_SECONDS, SEEK_SECONDS
 from dynamokv.protocol import effects as e
 from dynamokv.ring.topology import Member
 from dynamokv.wire import keys as row_keys
@@ -82,6 +82,26 @@ def test_unless_nobody_said_how_many_there_are() -> None:
         assert decided(bench.after(60.0)) is None
         bench.receive(seed.encode(), no_ring)
     assert decided(bench.after(TICK)), "three of five"
+
+
+@pytest.mark.parametrize("expect_members", [None, 1])
+def test_one_that_waits_for_a_place_is_believed_for_a_while(expect_members: int | None) -> None:
+    bench = seeking(expect_members=expect_members)
+    for _ in range(2):
+        bench.receive(LINK, m.JoinAnswer(0, JoinReason.WAITING, "it waits for a place"))
+        assert decided(bench.after(HEARSAY_SECONDS - 0.01)) is None
+        assert sent(m.TopologyRequest, bench.last) == {LINK: m.TopologyRequest(0, "test")}
+    assert answered(bench.receive(ROUTE, request()))[0] == JoinReason.NO_RING
+    assert decided(bench.after(TICK))
+
+
+def test_what_a_member_said_is_believed_for_ever() -> None:
+    bench = seeking()
+    ring = rings.topology((rings.member(1),), partitions=8).without_secrets()
+    bench.receive(LINK, m.TopologyReply(0, ring.encode()))
+    bench.receive(LINK, m.JoinAnswer(0, JoinReason.NO_RING, "no ring here yet"))
+    assert decided(bench.after(HEARSAY_SECONDS * 10)) is None
+    assert answered(bench.receive(ROUTE, request()))[0] == JoinReason.WAITING
 
 
 def test_the_founders_decision_is_told_when_it_is_durable() -> None:
@@ -249,7 +269,7 @@ def test_a_refusal_for_good_is_told(reason: JoinReason) -> None:
     assert bench.receive(LINK, m.JoinAnswer(0, reason, "why")) == [e.JoinFailed(reason, "why")]
 
 
-@pytest.mark.parametrize("reason", [JoinReason.NO_RING, JoinReason.BUSY])
+@pytest.mark.parametrize("reason", [JoinReason.NO_RING, JoinReason.BUSY, JoinReason.WAITING])
 def test_anything_else_is_asked_again(reason: JoinReason) -> None:
     bench = seeking(founder=False)
     assert bench.receive(LINK, m.JoinAnswer(0, reason, "why")) == []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dynamokv.limits import FOUND_GRACE_SECONDS
+import pytest
+
+from dynamokv.limits import FOUND_GRACE_SECONDS, HEARSAY_SECONDS
 from dynamokv.protocol import effects as e
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import JoinReason
@@ -90,6 +92,25 @@ def test_a_founder_that_knows_of_a_ring_says_so_to_who_asks_it() -> None:
     bench.receive(LINK, m.TopologyReply(0, ring.encode()))
     assert answered(bench.receive(ROUTE, request()))[1] == "it waits for a place in the ring itself"
     assert f"{THERE} (there is a ring)" in bench.node.why_not_ready()
+
+
+@pytest.mark.parametrize("founder", [True, False])
+def test_who_is_told_of_a_ring_only_by_others_that_wait(founder: bool) -> None:
+    bench = seeking(founder=founder)
+    bench.receive(LINK, m.JoinAnswer(0, JoinReason.WAITING, "it waits for a place"))
+    said = bench.node.why_not_ready()
+    assert f"{THERE} (it waits for a place)" in said
+    assert "start those again that wait for it" in said
+    bench.wait(HEARSAY_SECONDS)
+    assert "start those again" not in bench.node.why_not_ready()
+
+
+def test_whom_a_member_told_to_wait() -> None:
+    bench = seeking(founder=False)
+    bench.receive(LINK, m.JoinAnswer(0, JoinReason.BUSY, "another one is being filled"))
+    said = bench.node.why_not_ready()
+    assert "A member of the ring has told it to wait" in said
+    assert "if the whole ring is gone, start this process again" in said
 
 
 def test_a_client() -> None:
