@@ -189,11 +189,15 @@ class Quarantines(Protocol):
         ``stats`` says the same for people, as ``quarantined``."""
         ...
 
-    def heal(self, start: bytes, end: bytes) -> None:
-        """What is quarantined of this range has been written again, as far as anybody has it: read
-        it, without what was not. On return that is on the disk. Called as ``apply`` is, and raises
-        as that does, or ``CorruptionError`` when more turns out to be damaged; the quarantine then
-        stays, in part or as it was."""
+    def heal(self, ranges: Sequence[Range]) -> None:
+        """What is quarantined of these ranges has been written again, as far as anybody has it:
+        read it, without what was not. They come from ``quarantined`` some time ago, in whole or in
+        part. What is outside of them stays in quarantine, and so does what is found damaged during
+        this call: nobody was asked for that.
+
+        On return what was written again is on the disk, and before the end of its quarantine is.
+        Called as ``apply`` is, and raises as that does, or ``CorruptionError`` when more turns out
+        to be damaged; the quarantine then stays, in part or as it was."""
         ...
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from dynamokv.ports import Row
+from dynamokv.ports import Range, Row
 from dynamokv.ring.topology import Topology
 from dynamokv.wire.messages import Message, Refused, RefusedReason
 
@@ -263,10 +263,10 @@ class Report(NamedTuple):
 
 
 class Mend(NamedTuple):
-    """What the store could not read of this partition was brought back by other owners: whatever
-    it has quarantined there is read again."""
+    """What the store had quarantined of these ranges was brought back by other owners: it is read
+    again. Whatever has been lost since is not in them, because nobody was asked for it."""
 
-    partition: int
+    lost: Sequence[Range]
 
 
 class TakenIn(NamedTuple):

@@ -158,10 +158,10 @@ class CommitQueue:
         self._flush_wanted = False
         self._start((partial(_failure, self.engine.flush), partial(self._committed, [])))
 
-    def mend(self, start: bytes, end: bytes) -> None:
-        """What the engine has quarantined of this range was brought back: read it again."""
+    def mend(self, lost: Sequence[Range]) -> None:
+        """What the engine had quarantined of these ranges was brought back: read it again."""
         if self._quarantine is not None:
-            self._errands.append(partial(self._quarantine.heal, start, end))
+            self._errands.append(partial(self._quarantine.heal, lost))
             self._run_errand()
 
     def taken_in(self) -> None:

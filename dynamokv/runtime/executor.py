@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import is_
 from typing import Any, Protocol
 
 from dynamokv import limits
-from dynamokv.ports import ROUTE_BYTES, Transport
+from dynamokv.ports import ROUTE_BYTES, Range, Transport
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import After, Effect, Event
 from dynamokv.protocol.state.home import Home
 from dynamokv.wire import frame as frames
-from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire.messages import BEFORE_THE_RING, Message
 from dynamokv.wire.weight import weight_of
@@ -69,8 +68,8 @@ class Writes(Protocol):
         """Send on its way what was taken in."""
         ...
 
-    def mend(self, start: bytes, end: bytes) -> None:
-        """Read again what the engine has quarantined of this range."""
+    def mend(self, lost: Sequence[Range]) -> None:
+        """Read again what the engine has quarantined of these ranges."""
         ...
 
     def taken_in(self) -> None:
@@ -246,7 +245,7 @@ class Executor:
 
     def _mend(self, effect: e.Mend) -> None:
         assert self.committer is not None, "a client has no store"
-        self.committer.mend(*row_keys.partition_range(effect.partition))
+        self.committer.mend(effect.lost)
 
     def _taken_in(self, _: e.TakenIn) -> None:
         assert self.committer is not None, "a client has no store"

@@ -43,8 +43,8 @@ class Rotten(MemoryDisk):
     def quarantined(self) -> list[Range]:
         return [(key, key + b"\0") for key in sorted(self.bad)]
 
-    def heal(self, start: bytes, end: bytes) -> None:
-        for key in sorted(key for key in self.bad if start <= key < end):
+    def heal(self, ranges: Sequence[Range]) -> None:
+        for key in sorted(k for k in self.bad if any(a <= k < b for a, b in ranges)):
             super().apply([(key, None)], sync=True)
             self.bad.discard(key)
             self.given_up.append(key)

@@ -3,7 +3,7 @@ engines of others were never asked to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -31,8 +31,8 @@ class Foreign(MemoryEngine):
     def quarantined(self) -> list[tuple[bytes, bytes]]:
         return self.bad
 
-    def heal(self, start: bytes, end: bytes) -> None:
-        self.healed.append((start, end))
+    def heal(self, ranges: Sequence[tuple[bytes, bytes]]) -> None:
+        self.healed += ranges
         self.bad = []
 
 
@@ -48,14 +48,15 @@ def test_its_ranges_are_left_out_and_healed() -> None:
     engine = Foreign()
     queue = Queue(engine, Durability.OS)
     assert [key for key, _ in queue.scan_readable(b"1", b"9")] == [b"1", b"4", b"5", b"8"]
-    queue.mend(b"1", b"9")
-    assert engine.healed == [(b"1", b"9")]
+    lost = engine.quarantined()
+    queue.mend(lost)
+    assert engine.healed == lost
     assert len(list(queue.scan_readable(b"", b"a"))) == 10
 
 
 def test_one_without_it_is_an_engine_all_the_same() -> None:
     queue = Queue(MemoryEngine({b"1": b"row"}), Durability.OS)
-    queue.mend(b"", b"a")
+    queue.mend([(b"", b"a")])
     assert list(queue.scan_readable(b"", b"a")) == [(b"1", b"row")]
     assert queue.idle
 

@@ -24,7 +24,7 @@ def test_what_was_brought_back_is_on_the_disk_when_its_quarantine_ends(
     assert {piece.mixed for piece in engine.store.view.lost} == {not known_max}
     back = [key for key in lost(engine) if key != REMOVED]
     engine.apply([(key, b"back") for key in back], sync=False)
-    engine.heal(b"", END)
+    engine.heal([(b"", END)])
     again = open_store(store.disk.survivor(PowerCut(contents=0.0, names=0.0)), OPTIONS)
     assert again.quarantined() == []
     assert [again.get(key) for key in back] == [b"back"] * len(back)

@@ -80,7 +80,7 @@ def test_a_removed_row_stays_removed() -> None:
     assert REMOVED in refused
     back = [key for key in refused if key != REMOVED]
     engine.apply([(key, b"back") for key in back], sync=False)
-    engine.heal(b"", END)
+    engine.heal([(b"", END)])
     for _ in range(2):
         assert store.engine.quarantined() == []
         assert store.engine.get(REMOVED) is None
@@ -94,7 +94,7 @@ def test_what_a_newer_table_has_is_not_lost() -> None:
     engine = store.damage()
     assert REWRITTEN not in lost(engine)
     assert engine.get(REWRITTEN) == b"newest"
-    engine.heal(b"", END)
+    engine.heal([(b"", END)])
     assert engine.get(REWRITTEN) == b"newest"
 
 
@@ -104,7 +104,7 @@ def test_the_same_of_a_table_that_is_missing() -> None:
     store.disk.lose(store.path)
     engine = store.engine = open_store(store.disk, OPTIONS)
     assert lost(engine) == [key for key in KEYS if key != REWRITTEN]
-    engine.heal(b"", END)
+    engine.heal([(b"", END)])
     assert dict(engine.scan(b"", END)) == {REWRITTEN: b"newest"}
 
 
@@ -117,7 +117,7 @@ def test_and_of_one_that_an_opening_writes_anew() -> None:
     engine = store.engine = open_store(store.disk, OPTIONS)
     assert REMOVED in lost(engine)
     assert REWRITTEN not in lost(engine)
-    engine.heal(b"", END)
+    engine.heal([(b"", END)])
     assert engine.get(REMOVED) is None
     assert engine.get(REWRITTEN) == b"newest"
 
@@ -127,7 +127,7 @@ def test_what_cannot_be_hidden_stays_in_quarantine() -> None:
     engine = store.damage()
     store.disk.faults = [no_space(Operation.APPEND)]
     with pytest.raises(DiskFull):
-        engine.heal(b"", END)
+        engine.heal([(b"", END)])
     store.disk.faults = []
     with pytest.raises(CorruptionError):
         engine.get(REMOVED)
@@ -144,7 +144,7 @@ def test_a_newer_row_that_cannot_be_read_is_not_given_up() -> None:
     assert [piece.mixed for piece in engine.store.view.lost] == [True]
     store.reopen()
     assert [piece.mixed for piece in store.engine.store.view.lost] == [True]
-    store.engine.heal(b"", END)
+    store.engine.heal([(b"", END)])
     assert store.engine.get(REWRITTEN) == b"newest"
 
 
@@ -153,7 +153,7 @@ def test_what_is_too_much_to_be_kept_apart_is_not_given_up(monkeypatch: pytest.M
     store = Store()
     engine = store.damage()
     assert [piece.mixed for piece in engine.store.view.lost] == [True]
-    engine.heal(b"", END)
+    engine.heal([(b"", END)])
     assert engine.get(REWRITTEN) == b"newest"
 
 

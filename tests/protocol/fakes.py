@@ -47,8 +47,8 @@ class Disk(MemoryDisk):
     def quarantined(self) -> list[tuple[bytes, bytes]]:
         return [(key, key + b"\0") for key in sorted(self.damaged) if self.quarantines]
 
-    def heal(self, start: bytes, end: bytes) -> None:
-        self.damaged = {key for key in self.damaged if not start <= key < end}
+    def heal(self, ranges: Sequence[tuple[bytes, bytes]]) -> None:
+        self.damaged = {k for k in self.damaged if not any(a <= k < b for a, b in ranges)}
 
 
 class Store(CommitQueue):

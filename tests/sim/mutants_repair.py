@@ -11,7 +11,7 @@ from dynamokv.protocol.node import Node
 from dynamokv.protocol.state.damage import Damages
 from dynamokv.protocol.state.forest import Forest, Plot
 from dynamokv.runtime.commit_queue import CommitQueue
-from tests.issues import test_asked_before_the_damage
+from tests.issues import test_asked_before_the_damage, test_lost_before_the_quarantine_ends
 from tests.protocol.healing import test_exchanges_damage
 from tests.sim.mutants_patch import Edit, Mutant
 from tests.sim.shown import shown_by
@@ -147,6 +147,14 @@ EXCHANGES: Final = (
         "a quarantine is lifted when all were asked after the last damage",
         (Edit(Damages.now, "if not damage.covers(lost):", "if False:"),),
         trial=shown_by(test_asked_before_the_damage.test_before_more_was_lost),
+    ),
+    Mutant(
+        "a quarantine ends with all that has been lost by then",
+        "it ends for those ranges that all other owners were asked about",
+        (Edit(Exchanges._brought_back, "Mend(damage.lost)", "Mend([(bytes(1), bytes([255]))])"),),
+        trial=shown_by(
+            test_lost_before_the_quarantine_ends.test_a_quorum_shows_what_was_acknowledged
+        ),
     ),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from dynamokv.runtime.commit_queue import CommitQueue
-from dynamokv.storage.lsm import framing, merge, pick, whole_files
+from dynamokv.storage.lsm import framing, merge, pick, tree, whole_files
 from dynamokv.storage.lsm.builder import TableBuilder
 from dynamokv.storage.lsm.engine import LSMEngine
 from dynamokv.storage.lsm.folder import Folder
@@ -18,7 +18,9 @@ from dynamokv.storage.lsm.opening import Opening
 from dynamokv.storage.lsm.pressure import Pressure
 from dynamokv.storage.lsm.record_writer import RecordWriter
 from dynamokv.storage.lsm.store import Store
+from tests.issues import test_lost_before_the_quarantine_ends
 from tests.sim.mutants_patch import Edit, Mutant
+from tests.sim.shown import shown_by
 
 COMMITS: Final = (
     Mutant(
@@ -177,4 +179,29 @@ TABLES: Final = (
     ),
 )
 
-STORAGE: Final = (*COMMITS, *LOGS, *TABLES)
+QUARANTINES: Final = (
+    Mutant(
+        "a quarantine takes along what was lost while it ended",
+        "what is found damaged after the end was decided stays in quarantine",
+        (
+            Edit(
+                LSMEngine.heal,
+                "self.store.heal(back)",
+                "self.store.heal(within(self.store.view.lost, ranges))",
+            ),
+        ),
+        trial=shown_by(
+            test_lost_before_the_quarantine_ends.test_what_came_back_and_is_lost_again_stays
+        ),
+    ),
+    Mutant(
+        "a lost range is known by its ends only",
+        "a range that is lost with another file, too, is lost",
+        (Edit(tree._is_of, "piece.file == whole.file and ", ""),),
+        trial=shown_by(
+            test_lost_before_the_quarantine_ends.test_what_came_back_and_is_lost_again_stays
+        ),
+    ),
+)
+
+STORAGE: Final = (*COMMITS, *LOGS, *TABLES, *QUARANTINES)

@@ -31,13 +31,22 @@ class QuarantineConformance:
 
     def refused(self, engine: StorageEngine) -> list[bytes]:
         """Keys that reads refuse. The others have their last value."""
-        found = []
+        refused, gone = self.refused_or_gone(engine)
+        assert not gone
+        return refused
+
+    def refused_or_gone(self, engine: StorageEngine) -> tuple[list[bytes], list[bytes]]:
+        """Keys that reads refuse, and those that have no value. The others have their last one."""
+        refused, gone = [], []
         for key in self.KEYS:
             try:
-                assert engine.get(key) == self.LATER
+                value = engine.get(key)
             except CorruptionError:
-                found.append(key)
-        return found
+                refused.append(key)
+            else:
+                assert value in {None, self.LATER}
+                gone += [key] * (value is None)
+        return refused, gone
 
     def test_reads_in_its_ranges_are_refused_and_no_others(self, damaged: StorageEngine) -> None:
         ranges = self.quarantine(damaged).quarantined()
@@ -55,15 +64,23 @@ class QuarantineConformance:
         gone, *back = self.refused(damaged)
         damaged.apply([(key, self.LATER) for key in back], sync=True)
         assert self.refused(damaged) == [gone]
-        self.quarantine(damaged).heal(b"", END)
+        self.quarantine(damaged).heal([(b"", END)])
         assert not self.quarantine(damaged).quarantined()
         assert damaged.get(gone) is None, "an older state is none"
         assert all_rows(damaged) == dict.fromkeys([*set(self.KEYS) - {gone}], self.LATER)
 
     def test_a_part_of_a_range_is_healed_by_itself(self, damaged: StorageEngine) -> None:
         first, second, *others = self.refused(damaged)
-        self.quarantine(damaged).heal(b"", second)
+        self.quarantine(damaged).heal([(b"", second)])
         assert damaged.get(first) is None
         for key in (second, *others):
             with pytest.raises(CorruptionError):
                 damaged.get(key)
+
+    def test_so_are_several_in_any_order_that_overlap(self, damaged: StorageEngine) -> None:
+        one, two, three, four, *others = self.refused(damaged)
+        assert others
+        self.quarantine(damaged).heal([(three, others[0]), (b"", two), (three, four)])
+        assert self.refused_or_gone(damaged) == ([two, *others], [one, three, four])
+        self.quarantine(damaged).heal([])
+        assert self.refused_or_gone(damaged) == ([two, *others], [one, three, four])

@@ -289,7 +289,7 @@ class Exchanges:
             return []
         del forest.unreadable[partition]
         self.home.counters["partitions_mended"] += 1
-        return [Mend(partition)]
+        return [Mend(damage.lost)]
 
     def _drop(self, talk: Talk) -> None:
         talk.give_up()

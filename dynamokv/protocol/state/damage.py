@@ -9,6 +9,8 @@ Rules:
     - Only ranges tell that more was lost. A read, or a new attempt to build the tree, that fails at
       what is quarantined already says nothing new, or no damage that is read often would ever end.
       But a store quarantines also what nobody of the protocol has read.
+    - When all have given what they have, these ranges are read again, and no others: more may be
+      lost before the store gets to it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ class Damage:
     """One damage; it is told from the next one of the same partition by its identity.
 
     Attributes:
-        lost: ranges that the store had quarantined when somebody last looked.
+        lost: ranges of the partition that the store had quarantined when somebody last looked.
         given: other owners that have given what they have since it began.
     """
 
@@ -73,4 +75,4 @@ class Damages(dict[int, Damage]):
     def _lost(self, partition: int) -> list[Range]:
         first, end = row_keys.partition_range(partition)
         ranges = self._reader.quarantined()
-        return [(bad, following) for bad, following in ranges if bad < end and first < following]
+        return [(max(a, first), min(b, end)) for a, b in ranges if a < end and first < b]

@@ -44,7 +44,7 @@ from dynamokv.storage.lsm.statistics import statistics
 from dynamokv.storage.lsm.store import Store
 from dynamokv.storage.lsm.supervisor import Worker
 from dynamokv.storage.lsm.table import MISSING, TableDamaged
-from dynamokv.storage.lsm.tree import Range
+from dynamokv.storage.lsm.tree import Range, within
 from dynamokv.storage.lsm.view import View
 from dynamokv.storage.lsm.work import random_salt, run
 
@@ -288,22 +288,24 @@ class LSMEngine:
         self.store.drop(start, end)
         self.pressure.work_off()
 
-    def heal(self, start: bytes, end: bytes) -> None:
+    def heal(self, ranges: Sequence[Range]) -> None:
         """The rows of these quarantined ranges are back, or given up: read them again, without what
-        nobody brought back. Raises as ``apply`` does, and ``CorruptionError`` where more turns out
-        to be damaged; whoever wanted it calls it again."""
+        nobody brought back. What is lost beside them, or from now on, stays in quarantine. Raises
+        as ``apply`` does, and ``CorruptionError`` where more turns out to be damaged; whoever
+        wanted it calls it again."""
         self.log.check()
         view = self.store.view
-        for lost in view.lost:
-            if lost.start < end and start < lost.end and not lost.mixed:
+        back = within(view.lost, ranges)
+        for lost in back:
+            if not lost.mixed:
                 # Nothing in there was written since: it is older than what was damaged.
-                a, b = max(start, lost.start), min(end, lost.end)
+                a, b = lost.start, lost.end
                 written = {key for key, _ in view.memory_rows(a, b)}
                 rows = scan_view(view, a, b, self.options.block_bytes, self._damaged)
                 self._delete([key for key, _ in rows if key not in written])
         # What was brought back has to be on the disk before nothing says any more that it was lost.
         self.log.sync()
-        self.store.heal(start, end)
+        self.store.heal(back)
 
     def taken_in(self) -> None:
         """Whatever follows from ``forgot`` is on the disk: it need not be told again. Raises as

@@ -36,7 +36,16 @@ from dynamokv.storage.lsm.options import LSMOptions
 from dynamokv.storage.lsm.quarantine import without_known
 from dynamokv.storage.lsm.record_writer import storage_error
 from dynamokv.storage.lsm.table import Table
-from dynamokv.storage.lsm.tree import Edit, Lost, Range, TableMeta, Tree, heal_written, without
+from dynamokv.storage.lsm.tree import (
+    Edit,
+    Lost,
+    Range,
+    TableMeta,
+    Tree,
+    heal,
+    heal_written,
+    without,
+)
 from dynamokv.storage.lsm.view import View
 
 INDEX_ENTRY_BYTES: Final = 100
@@ -176,14 +185,13 @@ class Store:
             if there:
                 self._install(edit, self.view.frozen)
 
-    def heal(self, start: bytes, end: bytes) -> None:
-        """What is quarantined within these bounds is so no longer. Raises as above."""
+    def heal(self, back: Sequence[Lost]) -> None:
+        """These pieces of what an earlier view had in quarantine are so no longer; what has been
+        lost since stays. Raises as above."""
         with self.lock:
-            touched = [x for x in self.view.lost if x.start < end and start < x.end]
-            if touched:
-                healed = tuple((lost.start, lost.end) for lost in touched)
-                left = tuple(without(touched, [(start, end)]))
-                self._install(Edit(healed=healed, lost=left), self.view.frozen)
+            edit = heal(self.view.tree, back)
+            if edit.healed:
+                self._install(edit, self.view.frozen)
 
     def remind(self, forgot: bool) -> None:
         """Whether the next opening is to tell that this one found less than there was, if it did.

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final, Protocol, TypeAlias
 
 from dynamokv.ports import Row
@@ -199,6 +199,35 @@ def without(lost: Iterable[Lost], ranges: Iterable[Range]) -> list[Lost]:
     return pieces
 
 
+def within(lost: Iterable[Lost], ranges: Iterable[Range]) -> list[Lost]:
+    """What of the lost ranges is in these, which may overlap, and come in any order."""
+    apart: list[Range] = []
+    for start, end in sorted(ranges):
+        if apart and start <= apart[-1][1]:
+            start, last = apart.pop()
+            end = max(end, last)
+        apart.append((start, end))
+    return [
+        replace(piece, start=max(piece.start, start), end=min(piece.end, end))
+        for piece in lost
+        for start, end in apart
+        if piece.start < end and start < piece.end
+    ]
+
+
+def heal(tree: Tree, back: Sequence[Lost]) -> Edit:
+    """These pieces are lost no longer. What has been lost since stays, even of the same keys: it
+    was lost with another file, because one that is found damaged leaves the tree at once."""
+    left = {
+        whole: without([whole], [(x.start, x.end) for x in back if _is_of(x, whole)])
+        for whole in tree.lost
+    }
+    healed = {(whole.start, whole.end) for whole, pieces in left.items() if pieces != [whole]}
+    # An edit names ranges only, and another file may have lost the same one.
+    changed = [left[whole] for whole in left if (whole.start, whole.end) in healed]
+    return Edit(healed=tuple(sorted(healed)), lost=tuple(chain.from_iterable(changed)))
+
+
 def newer_than(tree: Tree, number: int) -> list[TableMeta]:
     """The tables in which a key is looked for before it is in this one."""
     tables = tree.tables()
@@ -213,6 +242,10 @@ def overlapping(tables: Iterable[TableMeta], first: bytes, last: bytes) -> tuple
 def key_range(tables: Sequence[TableMeta]) -> tuple[bytes, bytes]:
     """The first and the last key of some tables."""
     return min(t.first_key for t in tables), max(t.last_key for t in tables)
+
+
+def _is_of(piece: Lost, whole: Lost) -> bool:
+    return piece.file == whole.file and piece.start < whole.end and whole.start < piece.end
 
 
 def _age(table: TableMeta) -> tuple[int, int]:

@@ -23,12 +23,19 @@ from tests.protocol.healing.pair import Pair, Side, row, some
 from tests.protocol.lone import Lone, of, sent
 
 
+def ranges(*keys: bytes) -> list[Range]:
+    """One for each of these keys."""
+    return [(key, key + b"\0") for key in keys]
+
+
 class Rotten(Store):
-    """A store with a rotten range: a key of it can be read again when it was written anew."""
+    """A store with rotten rows: one can be read again when it was written anew, but no range with
+    it before that is mended."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rot: set[bytes] = set()
+        self.quarantined = lambda: ranges(*sorted(self.rot))
 
     def visible(self, key: bytes) -> bytes | None:
         if key in self.rot and key not in self.rows:
@@ -62,7 +69,8 @@ def rot(side: Side, *keys: bytes) -> list[e.Mend]:
         effects = step(event)
         for effect in of(e.Mend, effects):
             mended.append(effect)
-            store.rot.clear()
+            for start, end in effect.lost:
+                store.rot -= {key for key in store.rot if start <= key < end}
         return effects
 
     side.node.step = seen  # type: ignore[method-assign]
@@ -90,7 +98,7 @@ def test_what_cannot_be_read_is_brought_back_and_then_read_again() -> None:
     pair, mended = pair_with_rot()
     up(pair)
     pair.run(8.0)
-    assert mended == [e.Mend(3)]
+    assert mended == [e.Mend(ranges(row(3), row(4)))]
     assert pair.equal
     assert pair.one.count("partitions_mended") == 1
     assert not pair.one.home.forest.unreadable
@@ -104,7 +112,7 @@ def test_damage_that_shows_later_is_brought_back_at_once_as_well() -> None:
     mended = rot(pair.one, row(3), row(4))
     pair.one.home.damaged_read([row(3)])
     pair.run(2.0)
-    assert mended == [e.Mend(3)]
+    assert mended == [e.Mend(ranges(row(3), row(4)))]
     assert pair.equal
 
 
@@ -119,26 +127,26 @@ def test_not_before_all_other_owners_gave_what_they_have() -> None:
 def test_an_exchange_that_began_before_more_was_lost_does_not_count() -> None:
     pair, mended = pair_with_rot()
     up(pair)
-    talks, lost = pair.one.node.exchanges.talks, list[Range]()
+    talks, lost = pair.one.node.exchanges.talks, ranges(row(3), row(4))
     pair.one.store.quarantined = lambda: lost
     under_way = list[Talk]()
     while not under_way:
         pair.round()
         under_way = [each for each in talks.values() if each.damage and not each.at_the_root]
     [talk] = under_way
-    lost.append((row(7), row(7) + b"\0"))
+    lost += ranges(row(7))
     while not talk.over:
         pair.round()
     assert pair.one.count("repaired_by_exchange_fetched") == 2, "it came to its end"
     assert not mended
     pair.run(8.0)
-    assert mended == [e.Mend(3)]
+    assert mended == [e.Mend(lost)]
 
 
 def test_what_was_written_again_and_is_lost_again_is_another_damage() -> None:
     """Nobody need have read it in between."""
     lone = Lone()
-    lost = [(row(1), row(1) + b"\0")]
+    lost = ranges(row(1))
     lone.store.quarantined = lambda: lost
     lone.home.load.pressure.spend(0.0, 1 << 40)
     lone.home.damaged_read([row(1)])
@@ -176,7 +184,7 @@ def test_a_key_that_could_not_be_had_keeps_the_quarantine() -> None:
     assert not mended
     pair.other.store.visible = pair.other.store.disk.get  # type: ignore[method-assign]
     pair.run(limits.TREE_RETRY_SECONDS_MAX)
-    assert mended == [e.Mend(3)], "long before the slow round"
+    assert mended == [e.Mend(ranges(row(3), row(4)))], "long before the slow round"
 
 
 def test_two_who_cannot_read_everything_tell_each_other_what_they_can() -> None:
@@ -184,7 +192,8 @@ def test_two_who_cannot_read_everything_tell_each_other_what_they_can() -> None:
     others = rot(pair.other, row(7))
     up(pair)
     pair.run(10.0)
-    assert mended == others == [e.Mend(3)]
+    assert mended == [e.Mend(ranges(row(3), row(4)))]
+    assert others == [e.Mend(ranges(row(7)))]
     assert pair.equal
     assert pair.one.rows.keys() == some(20).keys()
 
@@ -248,6 +257,6 @@ def test_a_key_that_is_not_taken_in_keeps_the_quarantine(
         assert not mended
         assert home.counters["exchange_keys_skipped"] >= 2
     pair.run(limits.TREE_RETRY_SECONDS_MAX)
-    assert mended == [e.Mend(3)]
+    assert mended == [e.Mend(ranges(row(3), row(4)))]
     pair.run(limits.TREE_RETRY_SECONDS_MAX)
     assert pair.equal

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dynamokv.ports import Range
 from dynamokv.protocol.state.damage import Damages
+from dynamokv.wire import keys as row_keys
 from dynamokv.wire.keys import row_key
 from tests.protocol.fakes import Store
 
@@ -34,6 +35,19 @@ def test_what_is_written_again_is_no_new_damage() -> None:
     ranges.append((row_key(4, b"b"), row_key(4, b"c")))
     assert all_of_them.now(3) is begun, "it is of another partition"
     assert fresh == [3]
+
+
+def test_what_is_lost_of_other_partitions_is_theirs() -> None:
+    start, end = row_keys.partition_range(3)
+    all_of_them, ranges, fresh = damages((row_key(2, b"a"), C))
+    assert all_of_them.begin(3).lost == [(start, C)]
+    ranges[:] = [(B, ELSEWHERE[1])]
+    assert all_of_them.begin(3).lost == [(B, end)]
+    ranges[:] = [(C, row_key(5, b"a"))]
+    begun = all_of_them.now(3)
+    assert begun is not None
+    assert begun.lost == [(C, end)]
+    assert fresh == [3, 3], "it is no new damage"
 
 
 def test_what_is_lost_besides_is() -> None:

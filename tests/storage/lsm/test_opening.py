@@ -108,7 +108,7 @@ def test_a_missing_table_is_a_lost_range() -> None:
         assert engine.forgot
         assert engine.stats()["files_damaged"] == 0
         engine.apply([(key, story().rows.get(key)) for key in sorted(refused)], sync=True)
-        engine.heal(b"", b"\xff")
+        engine.heal([(b"", b"\xff")])
         assert rows_of(engine) == story().rows
         engine.taken_in()
         engine.close()

@@ -194,12 +194,12 @@ def test_healing_ends_it() -> None:
     refused = store.refused()
     store.engine.pressure.work_off()
     [(start, end)] = store.engine.quarantined()
-    store.engine.heal(start, refused[1])
+    store.engine.heal([(start, refused[1])])
     assert store.engine.get(refused[0]) is None, "a part of the range was given up"
     with pytest.raises(CorruptionError):
         store.engine.get(refused[1])
     store.engine.apply([(key, b"back") for key in refused], sync=True)
-    store.engine.heal(start, end)
+    store.engine.heal([(start, end)])
     assert store.engine.quarantined() == []
     store.engine.taken_in()
     store.reopen()
