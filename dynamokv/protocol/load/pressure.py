@@ -12,6 +12,8 @@ Rules:
     - It never falls below its floor: a ring that is never idle heals as well.
     - Whoever has to wait has its turn, in the order in which they came: what asks most often, or
       first at each moment, would otherwise have all of it.
+    - A read repair does not come back, so it cannot stand in that line. While others do, all read
+      repairs have a share of the rate, no more and no less.
     - Work may overdraw the bucket once, and then waits until that is paid: a page need not be cut
       to fit what is left.
     - No clock of its own: time comes in with every call.
@@ -45,6 +47,10 @@ MEMORY_OF_BETTER: Final = 4
 TURN_SECONDS: Final = 0.5
 """So late whoever waits may come back for its turn before the next one has it."""
 
+REPAIR_SHARE: Final = 1 / 4
+"""Of the rate, for read repairs while others wait: as much as hints, pages and exchanges have each
+when all of them do."""
+
 STEP: Final = 1 / 8
 """By so much of the whole the rate grows again."""
 
@@ -63,6 +69,7 @@ class Pressure:
         self._whole = bytes_per_second
         self._burst = bytes_per_second * limits.BACKGROUND_BURST_SECONDS
         self._tokens = self._burst
+        self._for_repairs = self._burst * REPAIR_SHARE
         self._filled: float | None = None
         self._decided: float | None = None
         self._total = 0.0
@@ -134,10 +141,15 @@ class Pressure:
         self._tokens -= size_bytes + rows * limits.BACKGROUND_ROW_BYTES
 
     def take(self, now: float, size_bytes: int, rows: int = 0) -> bool:
-        """Both at once."""
-        if not self.may_work(now):
+        """Both at once, for a read repair."""
+        self._fill(now)
+        others_wait = any(until > now for until in self._line.values())
+        if (self._for_repairs if others_wait else self._tokens) <= 0:
             return False
+        before = self._tokens
         self.spend(now, size_bytes, rows)
+        if others_wait:
+            self._for_repairs -= before - self._tokens
         return True
 
     def pause(self, now: float) -> float:
@@ -151,3 +163,5 @@ class Pressure:
         added = max(0.0, now - self._filled) * self.bytes_per_second
         self._filled = max(now, self._filled)
         self._tokens = min(self._burst, self._tokens + added)
+        saved = self._for_repairs + added * REPAIR_SHARE
+        self._for_repairs = min(self._burst * REPAIR_SHARE, saved)

@@ -14,6 +14,7 @@ from dynamokv.protocol import effects as e
 from dynamokv.protocol.load.pressure import (
     DECISION_SECONDS,
     LAG_SECONDS,
+    REPAIR_SHARE,
     TURN_SECONDS,
     Pressure,
 )
@@ -107,6 +108,25 @@ def test_who_does_not_come_back_for_its_turn_holds_up_nobody() -> None:
     assert not pressure.turn(pressed.now, "here")
     pressed.now += TURN_SECONDS
     assert pressure.turn(pressed.now, "here")
+
+
+def test_repairs_have_their_share_of_the_rate_while_others_wait() -> None:
+    pressed = Pressed()
+    pressure = pressed.pressure
+    saved = round(RATE * BACKGROUND_BURST_SECONDS)
+    pressure.spend(pressed.now, saved)
+    assert not pressure.take(pressed.now, 1), "nobody waits, and nothing is left"
+    assert not pressure.turn(pressed.now, "waits")
+    assert pressure.take(pressed.now, round(saved * REPAIR_SHARE))
+    assert not pressure.take(pressed.now, 1), "it had its share"
+    pressed.now += 0.2
+    assert pressure.may_work(pressed.now)
+    assert pressure.take(pressed.now, round(saved * REPAIR_SHARE)), "no more than that is saved up"
+    assert not pressure.take(pressed.now, 1), "what there is belongs to those who wait"
+    pressed.now += TURN_SECONDS
+    assert pressure.take(pressed.now, saved), "who does not come back waits no longer"
+    assert not pressure.turn(pressed.now, "waits again")
+    assert pressure.take(pressed.now, 1), "what was free does not count"
 
 
 def test_next_to_nothing_may_double() -> None:
