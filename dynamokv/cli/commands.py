@@ -1,10 +1,11 @@
-"""Commands for people: ``python -m dynamokv demo | member | status | inspect``.
+"""Commands for people: ``python -m dynamokv demo | member | status | inspect | abandon``.
 
 Rules:
     - Whatever goes wrong is one line on stderr: exit 2 for arguments and settings, 1 for the rest.
     - Results go to stdout, which may be a pipe that the reader closes early.
     - Only public names of the library are used, so that every command can be copied by an
-      application; but for ``inspect``, which is about what no application has to know.
+      application; but for ``inspect`` and ``abandon``, which are about what no application has to
+      know.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from dynamokv import DynamoKVError, UsageError, __version__
-from dynamokv.cli import demo, inspect, member, status
+from dynamokv.cli import abandon, demo, inspect, member, status
 
 PROGRAM = "dynamokv"
 EXIT_FAILED = 1
@@ -59,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
-    for module in (demo, member, status, inspect):
+    for module in (demo, member, status, inspect, abandon):
         name = module.__name__.rpartition(".")[2]
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(command)

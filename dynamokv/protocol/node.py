@@ -248,8 +248,7 @@ class Node:
             return self.handoff.on_reply(peer, message)
         if self.collector.catching_up.awaits(message.id):
             return self.collector.catching_up.on_reply(peer, message)
-        if message.reason == m.RefusedReason.LATER:
-            return self.life.newcomer.on_later(peer, message.id)
+        self.life.newcomer.on_refused(peer, message)
         return self.table.fail(message.id, peer, message.detail, untouched=True)
 
     def _serve(self, handler: Callable[[Home, bytes, Any], list[Effect]]) -> _MessageHandler:

@@ -67,16 +67,10 @@ def serve_fetch(home: Home, peer: bytes, message: Fetch) -> list[Effect]:
     try:
         found = [visible(key) for key in message.keys]
     except StorageError as error:
-        return refuse_damaged(home, peer, message.id, message.keys, error)
+        home.damaged_read(message.keys)
+        text = str(error)[: limits.TEXT_BYTES_MAX]
+        return refuse(peer, message.id, RefusedReason.STORAGE, text)
     if message.digests and [records.digest(record) for record in found] == message.digests:
         return [Send(peer, Same(message.id))]
     shown = records.fitting([record or records.ABSENT for record in found])
     return [Send(peer, Fetched(message.id, shown))]
-
-
-def refuse_damaged(
-    home: Home, peer: bytes, id: int, keys: list[bytes], error: StorageError
-) -> list[Effect]:
-    """Say that the store cannot read what was asked for."""
-    home.damaged_read(keys)
-    return refuse(peer, id, RefusedReason.STORAGE, str(error)[: limits.TEXT_BYTES_MAX])

@@ -141,7 +141,15 @@ def filling(core: Node) -> dict[str, Any] | None:
         "rows_per_second": fill.rows / seconds if seconds > 0 else 0.0,
         "seconds": seconds,
         "sources": {peer.hex(): peer in done for peer in fill.sources},
+        "damaged": {peer.hex(): what for peer, what in fill.damaged().items()},
     }
+
+
+def cannot_give(core: Node) -> str:
+    """What this member cannot read, and the one that is being filled waits for."""
+    topology = core.home.topology
+    change = topology.change if topology is not None else None
+    return core.giver.damaged.get(change, "") if change is not None else ""
 
 
 def status_of(
@@ -174,6 +182,7 @@ def status_of(
         "horizons": horizons(home),
         "hints": home.hints.status(),
         "filling": filling(core),
+        "cannot_give": cannot_give(core),
         "storage": dict(storage),
     }
 

@@ -11,6 +11,9 @@ Rules:
     - It is background work: a question that comes while that goes too fast for the foreground is
       answered as soon as it may be, and its asker is told so: it would take silence for a sign that
       nobody is here. Each member has one such question, its last.
+    - A page with a row that cannot be read is not given, also where no other owner could bring that
+      row back: whoever went on without it would count as a copy that it is not, and a quorum with
+      it would say that there is no value. It is said instead, until people have decided.
 """
 
 from __future__ import annotations
@@ -21,13 +24,15 @@ from collections.abc import Iterator
 
 from dynamokv import limits
 from dynamokv.errors import StorageError
-from dynamokv.protocol.effects import Again, Effect, Received, Send, refuse
-from dynamokv.protocol.replica import refuse_damaged
+from dynamokv.protocol.effects import Again, Effect, Received, Report, Send, refuse
 from dynamokv.protocol.state.home import Home
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire.messages import RefusedReason, Scan, Scanned
 from dynamokv.wire.rounds import Horizons
 from dynamokv.wire.weight import weight_of
+
+GUIDE = "docs/guide/operations.md"
+ABOUT_DAMAGE = f"see 'When a file is damaged' in {GUIDE}"
 
 
 class Giver:
@@ -36,6 +41,7 @@ class Giver:
     Attributes:
         listed: the partition that each member is being shown, and its keys.
         waiting: the questions that are answered at ``due``.
+        damaged: why members are not given what they asked for last; people look when they are gone.
         due: in the clock's monotonic seconds.
     """
 
@@ -43,6 +49,7 @@ class Giver:
         self.home = home
         self.listed: dict[bytes, tuple[int, list[bytes]]] = {}
         self.waiting: dict[bytes, Scan] = {}
+        self.damaged: dict[bytes, str] = {}
         self.due = math.inf
 
     def serve(self, peer: bytes, message: Scan) -> list[Effect]:
@@ -58,8 +65,8 @@ class Giver:
         try:
             page = self._page(peer, message)
         except StorageError as error:
-            # Without these rows the newcomer would count as a copy that it is not: it asks again.
-            return refuse_damaged(home, peer, message.id, [], error)
+            return self._cannot_give(peer, message, str(error))
+        self.damaged.pop(peer, None)
         pressure.spend(now, weight_of(page), len(page.keys))
         effects: list[Effect] = [Send(peer, page)]
         if message.start <= row_keys.FIRST_DATA_ROW:
@@ -79,6 +86,17 @@ class Giver:
         self.listed.pop(peer, None)
         self.waiting.pop(peer, None)
 
+    def _cannot_give(self, peer: bytes, message: Scan, why: str) -> list[Effect]:
+        """Say what cannot be read, once to people; the asker comes again, and need not wait for
+        less."""
+        text = why[: limits.TEXT_BYTES_MAX]
+        effects = refuse(peer, message.id, RefusedReason.STORAGE, text)
+        if self.damaged.get(peer) != text:
+            self.damaged[peer] = text
+            said = f"member {peer.hex()[:8]} cannot be filled from here: {text}; {ABOUT_DAMAGE}"
+            effects.append(Report("transfer", "ERROR", said))
+        return effects
+
     def _page(self, peer: bytes, message: Scan) -> Scanned:
         start = message.start
         keys: list[bytes] = []
@@ -97,9 +115,10 @@ class Giver:
                         keys.append(key)
                         page.append(record)
                         size += len(record)
-        except StorageError:
+        except StorageError as error:
+            home.counters["damaged_reads"] += 1
             home.forest.cannot_read(partition)
-            raise
+            raise StorageError(f"partition {partition} cannot be read: {error}") from error
         self.listed.pop(peer, None)
         return Scanned(message.id, keys, page, b"")
 

@@ -29,15 +29,16 @@ from dynamokv.protocol.state.home import Home
 from dynamokv.ring.topology import Topology
 from dynamokv.types import Consistency, NodeId, replicas_needed
 from dynamokv.wire import keys as row_keys
-from dynamokv.wire.messages import Filled, Scan, Scanned
+from dynamokv.wire.messages import Filled, Refused, RefusedReason, Scan, Scanned
 
 END = b""
 
 
 class Source:
-    """How far one peer was read; ``id`` is that of the question for its next page."""
+    """How far one peer was read; ``id`` is that of the question for its next page, ``damaged`` what
+    it cannot read of that."""
 
-    __slots__ = ("ask_at", "cursor", "id", "silent_since", "storing")
+    __slots__ = ("ask_at", "cursor", "damaged", "id", "silent_since", "storing")
 
     def __init__(self, id: int) -> None:
         self.id = id
@@ -45,6 +46,7 @@ class Source:
         self.ask_at = 0.0
         self.silent_since: float | None = None
         self.storing = False
+        self.damaged = ""
 
     def is_silent(self, now: float) -> bool:
         """Whether its answer is not worth waiting for any more."""
@@ -94,6 +96,7 @@ class Fill:
                 rows.append((key, merged))
         source.storing = True
         source.silent_since = None
+        source.damaged = ""
         home.counters["filled_rows"] += len(rows)
         self.rows += len(rows)
         stored = PageStored(peer, page.next, source.id)
@@ -109,17 +112,23 @@ class Fill:
         if event.next is not None:
             source.cursor, source.id, source.ask_at = event.next, self.new_id(), 0.0
 
-    def on_later(self, peer: bytes, id: int) -> None:
-        """The page has to wait; it is asked for again all the same."""
+    def on_refused(self, peer: bytes, message: Refused) -> None:
+        """The page has to wait, or cannot be read; it is asked for again all the same."""
         source = self.sources.get(peer)
-        if source is not None and source.id == id:
+        if source is None or source.id != message.id:
+            return
+        if message.reason == RefusedReason.LATER:
             source.silent_since = None
+        elif message.reason == RefusedReason.STORAGE:
+            # As good as silence: where others are enough, nobody waits for it.
+            source.damaged = message.detail
 
     def on_lost(self, peer: bytes) -> None:
         """No answer will come from this peer for now."""
         if peer in self.sources:
             self.sources[peer].ask_at = 0.0
             self.sources[peer].silent_since = None
+            self.sources[peer].damaged = ""
 
     def whole(self, home: Home) -> bool:
         """Whether this node now holds what it must."""
@@ -133,6 +142,10 @@ class Fill:
             peer in done or source.is_silent(now) or NodeId(peer) not in home.linked
             for peer, source in self.sources.items()
         )
+
+    def damaged(self) -> dict[bytes, str]:
+        """The peers that cannot read what they are to give, and what that is."""
+        return {peer: source.damaged for peer, source in self.sources.items() if source.damaged}
 
     def done(self) -> list[bytes]:
         """The peers that were read to the end."""
@@ -182,11 +195,10 @@ class Newcomer:
             self.home.counters["poison_records"] += 1
             return [Report("transfer", "ERROR", f"damaged page from {peer.hex()}: {error}")]
 
-    def on_later(self, peer: bytes, id: int) -> list[Effect]:
-        """A peer is there, and has more urgent things to do."""
+    def on_refused(self, peer: bytes, message: Refused) -> None:
+        """A peer is there, and gives nothing now; or it refused something else."""
         if self.fill is not None:
-            self.fill.on_later(peer, id)
-        return []
+            self.fill.on_refused(peer, message)
 
     def on_stored(self, event: PageStored) -> list[Effect]:
         """A page of the copy is durable, or the disk refused it."""

@@ -7,13 +7,13 @@ It only looks. It must not change anything, nor know how long anybody is willing
 from __future__ import annotations
 
 from dynamokv.protocol.membership.formation import Seeker, founding_seed
+from dynamokv.protocol.membership.giving import ABOUT_DAMAGE, GUIDE
 from dynamokv.protocol.membership.lifecycle import Lifecycle
 from dynamokv.protocol.membership.transfer import Fill
 from dynamokv.protocol.state.home import Home
 from dynamokv.ring.topology import Topology
 from dynamokv.types import NodeId
 
-GUIDE = "docs/guide/operations.md"
 GONE = "if the whole ring is gone, start this process again"
 TWO_LOST = f"if its data is lost, too, see 'Two members that lost their data' in {GUIDE}"
 
@@ -77,20 +77,23 @@ def _to_do(home: Home, seeker: Seeker) -> str:
 
 def _copying(home: Home, topology: Topology, fill: Fill) -> str:
     """A place it has, and not yet its copy."""
-    done = fill.done()
+    done, damaged = fill.done(), fill.damaged()
     sources = []
     for peer in fill.sources:
         member = topology.member(NodeId(peer))
         assert member is not None
         if peer in done:
             state = "read to the end"
+        elif peer in damaged:
+            state = f"its {damaged[peer]}"
         elif peer in home.linked:
             state = "there, and not read to the end"
         else:
             state = "not reached"
         sources.append(f"{member.address} ({state})")
+    to_do = f"; where something cannot be read, {ABOUT_DAMAGE}" if damaged else ""
     return (
         f"it has its place in the ring, and copies what belongs there: {fill.rows} rows so far, "
         f"from {', '.join(sources)}. Start those that are missing, and this one again on the same "
-        f"data directory, with a longer timeout; {TWO_LOST}"
+        f"data directory, with a longer timeout{to_do}; {TWO_LOST}"
     )

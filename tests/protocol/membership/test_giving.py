@@ -9,7 +9,7 @@ from dynamokv.protocol import effects as e
 from dynamokv.wire import keys as row_keys
 from dynamokv.wire import messages as m
 from dynamokv.wire.keys import name_of, row_key
-from tests.protocol.lone import ELSE, NOW, Lone, only, record
+from tests.protocol.lone import ELSE, NOW, Lone, of, only, record
 
 
 def fill(lone: Lone, count: int, size: int = 1) -> list[bytes]:
@@ -163,3 +163,29 @@ def test_a_list_of_keys_goes_with_its_newcomer() -> None:
     assert not lone.node.giver.listed
     assert scan(lone, middle).keys == rows[limits.SCAN_PAGE_ITEMS :]
     assert not lone.node.giver.listed
+
+
+def test_a_row_that_cannot_be_read_is_told_to_both_sides_and_once_to_people() -> None:
+    lone = Lone()
+    bad, *_ = fill(lone, 3)
+    lone.store.disk.damaged.add(bad)
+    question, peer = m.Scan(7, 1, row_keys.FIRST_DATA_ROW), lone.peers[0]
+    effects = lone.receive(peer, question)
+    refused = only(m.Refused, effects)
+    assert refused.reason == m.RefusedReason.STORAGE
+    assert refused.detail == "partition 2 cannot be read: block 7 is damaged"
+    assert lone.node.giver.damaged == {peer: refused.detail}
+    (report,) = of(e.Report, effects)
+    assert (report.area, report.level) == ("transfer", "ERROR")
+    assert refused.detail in report.text
+    assert "When a file is damaged" in report.text
+    effects = lone.receive(peer, question)
+    assert only(m.Refused, effects) == refused
+    assert not of(e.Report, effects)
+    lone.step(e.PeerDown(peer))
+    assert lone.node.giver.damaged, "it gave up waiting, and people come to see why"
+    lone.step(e.PeerUp(peer))
+    # It was written again: the copy goes on.
+    lone.store.disk.damaged.clear()
+    assert len(scan(lone).keys) == 3
+    assert lone.node.giver.damaged == {}

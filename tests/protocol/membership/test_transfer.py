@@ -263,6 +263,28 @@ def test_a_peer_whose_page_has_to_wait_is_not_silent() -> None:
     assert sent(m.Filled, lone.last), "that was not about its question"
 
 
+def test_a_peer_that_cannot_read_a_page_is_named_and_waited_for_where_it_is_needed() -> None:
+    lone = newcomer(3)
+    fill = lone.node.life.newcomer.fill
+    assert fill is not None
+    (peer, scan), (source, question) = first_questions(lone).items()
+    refused = m.Refused(question.id, m.RefusedReason.STORAGE, "partition 5 cannot be read: why")
+    for _ in range(round(SOURCE_SILENT_SECONDS) * 2):
+        assert sent(m.Filled, lone.after(1.0)) == {}
+        lone.receive(source, refused)
+    assert fill.damaged() == {source: refused.detail}
+    lone.receive(source, refused._replace(reason=m.RefusedReason.NOT_READY, detail="no ring yet"))
+    assert fill.damaged() == {source: refused.detail}, "that says nothing of its rows"
+    answer(lone, peer, page(scan, END))
+    assert sent(m.Filled, lone.after(1.0)), "one of two is enough"
+    lone.step(e.PeerDown(source))
+    assert fill.damaged() == {}, "what it can read when it is back, nobody knows"
+    lone.step(e.PeerUp(source))
+    lone.receive(source, refused)
+    answer(lone, source, page(question, END))
+    assert fill.damaged() == {}
+
+
 def test_ready_once_the_ring_calls_it_settled() -> None:
     lone = newcomer()
     assert not lone.node.ready

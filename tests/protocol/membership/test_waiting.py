@@ -69,6 +69,11 @@ def test_one_that_is_being_filled() -> None:
         (third, "not reached"),
     ):
         assert f"{address} ({state})" in said
+    assert "cannot be read" not in said
+    fill.sources[lone.peers[1]].damaged = "partition 5 cannot be read: rows from a to b were lost"
+    said = lone.node.why_not_ready()
+    assert f"{second} (its partition 5 cannot be read: rows from a to b were lost)" in said
+    assert "see 'When a file is damaged' in docs/guide/operations.md" in said
 
 
 def test_one_that_has_moved() -> None:
