@@ -13,6 +13,9 @@ Rules:
     - The reply is the join of the answers. Whoever answered with less is sent the join afterwards,
       also this node's own store. After quiescence nobody answers with less, so reads cause no
       repair.
+    - What an owner shows is held against this node's copy as it is under the horizon of that
+      moment: below it, what the copy lacks is deleted. A copy from before the horizon rose lacks
+      what has come to it since.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ class GetOp:
         self.tally = Tally(NO_OWNERS, 0)
         self.keys: list[bytes] = []
         self.local: list[bytes] | None = None
+        self.raised = 0
         self.answers: dict[NodeId, list[bytes]] = {}
         self.waiting: list[NodeId] = []
         self.spare: list[NodeId] = []
@@ -102,7 +106,8 @@ class GetOp:
             hedging.budget.earn()
         return effects + self._settle(home)
 
-    def _read_here(self, home: Home) -> None:
+    def _read_here(self, home: Home) -> bool:
+        """Whether it could be read."""
         visible = home.reader.visible
         try:
             local = [visible(key) or records.ABSENT for key in self.keys]
@@ -110,9 +115,30 @@ class GetOp:
             # As good as an owner that is down: the others still have it.
             home.damaged_read(self.keys)
             self.tally.fail(home.node_id, str(error)[: limits.TEXT_BYTES_MAX])
-            return
+            return False
         self.local = self.answers[home.node_id] = local
+        self.raised = home.horizons.raised
         self.tally.add(home.node_id)
+        return True
+
+    def _look_again(self, home: Home) -> bool:
+        """A horizon has risen: this node's copy is read again, and what others have shown so far is
+        held against that. Whether it could be read."""
+        before, shown = self.local, self.answers.copy()
+        if not self._read_here(home):
+            return False
+        assert self.local is not None
+        for owner, found in shown.items():
+            # What was the same is in the copy still, but for what was deleted and is collected.
+            same = found is before
+            self.answers[owner] = self.local if same else self._believed(home, found)
+        return True
+
+    def _believed(self, home: Home, shown: list[bytes]) -> list[bytes]:
+        assert self.local is not None
+        believe = home.horizons.believe
+        pairs = zip(self.keys, shown, self.local, strict=False)
+        return [believe(key, record, held) for key, record, held in pairs]
 
     def on_reply(self, home: Home, peer: bytes, message: Message) -> list[Effect]:
         """An owner answered."""
@@ -120,6 +146,9 @@ class GetOp:
         if owner not in self.waiting:
             return []
         self.waiting.remove(owner)
+        risen = self.local is not None and self.raised != home.horizons.raised
+        if risen and not self._look_again(home):
+            return self._replace(home, owner, "what it shows cannot be held against this copy")
         # "Same" answers digests, and only a local copy gives them.
         found = self.local
         if type(message) is Fetched:
@@ -133,9 +162,7 @@ class GetOp:
         if found is None or not 0 < len(found) <= len(self.keys):
             return self._replace(home, owner, "answered another question")
         if self.local is not None and found is not self.local and home.horizons.adopted:
-            believe = home.horizons.believe
-            shown = zip(self.keys, found, self.local, strict=False)
-            found = [believe(key, record, held) for key, record, held in shown]
+            found = self._believed(home, found)
         self.answers[owner] = found
         self.tally.add(owner)
         return self._settle(home)

@@ -78,6 +78,7 @@ class Horizons:
         collected: by partition, below what everything dead may go.
         heard: members that this node knows the floors of.
         drawn: how many fences there were so far.
+        raised: how often a horizon was adopted so far.
     """
 
     def __init__(self, reader: Reader, clock: Clock, counters: Counter[str]) -> None:
@@ -85,7 +86,7 @@ class Horizons:
         self.adopted: dict[int, int] = {}
         self.collected: dict[int, int] = {}
         self.heard: set[bytes] = set()
-        self.drawn = 0
+        self.drawn = self.raised = 0
         self._fences: dict[int, Fence] = {}
         # Whose rows have to go, and which doubt that was; how many there were, and were written.
         self._doubtful: dict[int, int] = {}
@@ -148,7 +149,7 @@ class Horizons:
 
     def believe(self, key: bytes, shown: bytes, held: bytes) -> bytes:
         """What of a record that another owner shows is not known to be deleted by this one, which
-        shows ``held``. It may have been away, or come from a backup."""
+        shows ``held``, now. It may have been away, or come from a backup."""
         horizon = self.adopted.get(row_keys.partition_of(key), 0)
         if not shown or not horizon:
             return shown
@@ -210,6 +211,7 @@ class Horizons:
         self._fences.pop(partition, None)
         self._doubtful.pop(partition, None)
         self.adopted[partition] = max(horizon, self.adopted.get(partition, 0))
+        self.raised += 1
         return self._row(partition)
 
     def collect(self, partition: int, time: int) -> list[Row]:

@@ -12,7 +12,7 @@ from dynamokv.types import Consistency
 from dynamokv.wire import messages as m
 from dynamokv.wire import record as records
 from dynamokv.wire.context import open_token, token_of
-from dynamokv.wire.keys import name_of
+from dynamokv.wire.keys import name_of, partition_of
 from dynamokv.wire.messages import FailedCode
 from tests.protocol.lone import (
     CLIENT,
@@ -121,6 +121,52 @@ def test_answers_are_joined() -> None:
     lone.hold(MINE)
     ((peer, message),) = sent(m.Fetch, lone.get()).items()
     assert reply(lone.receive(peer, m.Fetched(message.id, [BESIDE]))).records == [BOTH]
+
+
+def risen(lone: Lone) -> None:
+    """A horizon above all that is shown here."""
+    lone.home.horizons.adopt(partition_of(lone.row), NOW)
+
+
+def test_answers_are_held_against_the_copy_under_the_horizon_of_the_moment() -> None:
+    """What came to this node after the read began, and before the horizon rose, is not deleted;
+    what is not there any more, is."""
+    lone = Lone()
+    lone.hold(MINE)
+    asked = sent(m.Fetch, lone.get(level=ALL))
+    first, second = asked
+    lone.receive(first, m.Fetched(asked[first].id, [BOTH]))
+    lone.hold(NEWER)
+    risen(lone)
+    done = reply(lone.receive(second, m.Fetched(asked[second].id, [NEWER])))
+    (shown,) = done.records
+    assert records.dots_of(shown) == records.dots_of(NEWER)
+    assert records.context_of(shown) == records.context_of(records.join_records(NEWER, BESIDE))
+
+
+def test_who_has_the_same_still_has_when_the_horizon_rises() -> None:
+    lone = Lone()
+    lone.hold(MINE)
+    asked = sent(m.Fetch, lone.get(level=ALL))
+    first, second = asked
+    lone.receive(first, m.Same(asked[first].id))
+    risen(lone)
+    effects = lone.receive(second, m.Same(asked[second].id))
+    assert reply(effects).records == [MINE]
+    assert of(e.Write, effects) == []
+
+
+def test_an_answer_that_cannot_be_held_against_the_copy_is_none() -> None:
+    lone = Lone()
+    lone.hold(MINE)
+    ((first, asked),) = sent(m.Fetch, lone.get()).items()
+    lone.store.disk.damaged.add(lone.row)
+    risen(lone)
+    ((second, again),) = sent(m.Fetch, lone.receive(first, m.Same(asked.id))).items()
+    assert second != first
+    effects = lone.receive(second, m.Fetched(again.id, [BESIDE]))
+    assert failed(effects) == FailedCode.READ_FAILED
+    assert "cannot be held against this copy" in reply(effects).failed[0]
 
 
 def test_the_context_of_a_read_is_sealed_for_its_key_when_asked_for() -> None:
