@@ -10,10 +10,12 @@ from dynamokv.protocol.collecting.gossip import Teller
 from dynamokv.protocol.collecting.round import Drive
 from dynamokv.protocol.collecting.sweeper import Sweeper
 from dynamokv.protocol.membership.transfer import Fill
+from dynamokv.protocol.requests.get import GetOp
 from dynamokv.protocol.state.home import Home
 from dynamokv.protocol.state.horizons import Horizons
 from dynamokv.wire import collecting
 from tests.issues import test_disk_slower_than_a_fence as slow_disk
+from tests.issues import test_read_across_a_horizon
 from tests.protocol.state import test_horizons
 from tests.sim.collecting_trial import nothing_deleted_returns
 from tests.sim.mutants_patch import Edit, Mutant
@@ -54,6 +56,12 @@ ROUNDS: Final = (
             ),
         ),
         trial=nothing_deleted_returns,
+    ),
+    Mutant(
+        "a read keeps its copy while the horizon rises",
+        "what another owner shows is held against the copy under the horizon of that moment",
+        (Edit(GetOp.on_reply, "self.raised != home.horizons.raised", "False"),),
+        trial=shown_by(test_read_across_a_horizon.test_seed_585),
     ),
     Mutant(
         "the clock does not follow the horizon",
