@@ -117,9 +117,9 @@ def _unnoticed(disk: SimulatedDisk) -> Iterator[None]:
         disk.faults, disk.crash_at, disk.calls = kept
 
 
-def dead_rows(process: Process) -> list[bytes]:
-    """The keys that its store has, and of which a read would show nothing, now and later."""
-    wall_ms = process.clock.wall_ms()
+def dead_rows(process: Process, within_ms: int = 0) -> list[bytes]:
+    """The keys that its store has, and of which a read will show nothing so much later."""
+    wall_ms = process.clock.wall_ms() + within_ms
     first, last = row_keys.FIRST_DATA_ROW, row_keys.END_OF_DATA
     rows = looked(process, lambda: list(process.engine.scan(first, last))) or []
     return [key for key, record in rows if not records.live_values(record, wall_ms)]

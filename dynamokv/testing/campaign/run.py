@@ -53,6 +53,8 @@ WORK_OFF_SECONDS = 30.0
 
 REPAIR_SECONDS = 2.0
 FORGET_SECONDS = 30.0
+LOOKING_MS = 60_000
+"""Longer than everything is looked at; what ends later than this ends tomorrow."""
 
 HEAL_SECONDS = 60.0
 """Until all owners hold the same, though nobody reads."""
@@ -266,13 +268,15 @@ class _Run:
         return True
 
     def _forget_everything(self) -> None:
-        """Until nothing is left of what was deleted, or has ended."""
+        """Until nothing is left of what was deleted, or has ended, or does so while the rest is
+        looked at: owners collect it one after the other, and in between it looks as if some lacked
+        it."""
         world, plan = self.world, self.world.plan
         if plan.tombstone_grace == NO_GRACE_SECONDS:
             return
 
         def all_forgotten() -> bool:
-            return not any(dead_rows(member) for member in world.members())
+            return not any(dead_rows(member, LOOKING_MS) for member in world.members())
 
         try:
             seconds = FORGET_SECONDS + 3 * plan.tombstone_grace
@@ -281,7 +285,7 @@ class _Run:
             # Where data was destroyed owners may differ, until what they have is compared.
             if plan.durable and not any(kind.damages for kind in plan.kinds):
                 for member in world.members():
-                    left = len(dead_rows(member))
+                    left = len(dead_rows(member, LOOKING_MS))
                     text = f"{member.name} still has {left} rows of which nothing is left"
                     self._report(Rule.LIVENESS, text)
 
