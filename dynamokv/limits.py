@@ -368,6 +368,11 @@ FOUND_GRACE_SECONDS: Final = 1.0
 """How long a founder waits for other seeds that do not answer, in case one of them knows a ring
 already."""
 
+OLD_PLACE_SECONDS: Final = 2.0
+"""How long a member that comes back elsewhere is not believed to be a copy of its own data
+directory, though the link to its old address is up and nobody answers there: the heartbeats of a
+link take a second and a half to find that out."""
+
 HEARSAY_SECONDS: Final = 10.0
 """So long a founder waits after another process said that it was told of a ring. While that one is
 there, it says so ten times a second; it may then be frozen for as long as a host is expected to

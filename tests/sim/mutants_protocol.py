@@ -21,7 +21,12 @@ from dynamokv.protocol.requests.tally import Tally
 from dynamokv.protocol.state import identity
 from dynamokv.protocol.state.home import Home
 from dynamokv.types import replicas_needed
-from tests.issues import test_ring_that_a_seeker_knows, test_ring_that_is_gone, test_second_ring
+from tests.issues import (
+    test_back_elsewhere_at_once,
+    test_ring_that_a_seeker_knows,
+    test_ring_that_is_gone,
+    test_second_ring,
+)
 from tests.protocol import test_damaged_store, test_replica
 from tests.sim import test_first_words
 from tests.sim.mutants_patch import Edit, Mutant
@@ -351,6 +356,20 @@ TOPOLOGY: Final = (
         "a copied directory is let in",
         "one identity cannot run twice: the second is refused while the first answers",
         (Edit(Driver._move, "if known.node_id in home.linked:", "if known.address == '':"),),
+    ),
+    Mutant(
+        "who is back elsewhere at once is taken for a copy",
+        "whether a member is still at its old address is asked there",
+        (
+            Edit(
+                Driver._move,
+                "return self.replacing.ask_old_place(home, origin, known, request)",
+                'return no(origin, JoinReason.DUPLICATE, "")',
+            ),
+        ),
+        trial=shown_by(
+            test_back_elsewhere_at_once.test_a_member_that_is_back_elsewhere_at_once_is_let_in
+        ),
     ),
 )
 

@@ -26,6 +26,14 @@ def filling(topology: Topology) -> str:
     return f"the member at {changing.address} is being filled"
 
 
+def alive(member: Member) -> str:
+    """Why a member that lives somewhere is not let in somewhere else."""
+    return (
+        f"member {member.node_id.hex()[:8]} is alive at {member.address}: this data directory is a "
+        "copy of its own, and one identity cannot run twice; start with an empty one"
+    )
+
+
 def taken(holder: Member) -> str:
     """Why the place of a member that lives is nobody else's."""
     return (

@@ -340,12 +340,8 @@ class Driver:
         self, home: Home, origin: Origin, known: Member, request: JoinRequest
     ) -> list[Effect]:
         if known.node_id in home.linked:
-            text = (
-                f"member {known.node_id.hex()[:8]} is alive at {known.address}: this data "
-                "directory is a copy of its own, and one identity cannot run twice; start with an "
-                "empty one"
-            )
-            return no(origin, JoinReason.DUPLICATE, text)
+            # It may have gone a moment ago, and nobody has noticed.
+            return self.replacing.ask_old_place(home, origin, known, request)
         assert home.topology is not None
         self.deciding = True
         moved = replace(known, address=request.address)

@@ -14,6 +14,9 @@ Rules:
       of them have said that they know no newer ring.
     - One change at a time. But a replacement that was lost while it was filled is replaced itself:
       nothing ever counted on it.
+    - Who asks from elsewhere under the id of a member may be that member, gone from its old address
+      a moment ago, or run on a copy of its data directory. So the old address is asked as well; who
+      answers there lives. So does who does not answer, while heartbeats keep the link up.
     - Who was replaced never gets a place under its old id again: it missed what was acknowledged
       since.
 """
@@ -24,7 +27,7 @@ from dataclasses import dataclass
 
 from dynamokv import limits
 from dynamokv.protocol.effects import Effect, JoinFailed, Origin, Report, Send
-from dynamokv.protocol.membership.decisions import filling, no, store, taken
+from dynamokv.protocol.membership.decisions import alive, filling, no, store, taken
 from dynamokv.protocol.state.home import Home
 from dynamokv.ring.topology import Member, Topology
 from dynamokv.types import NodeId
@@ -56,13 +59,14 @@ def replaced(home: Home, topology: Topology) -> tuple[str, list[Effect]]:
 
 @dataclass(slots=True)
 class Question:
-    """Whether ``request`` comes from where ``holder`` was: asked in ``epoch``, under ``id``;
-    ``waiting``: who still has to answer."""
+    """Whether ``request`` comes from where ``holder`` was, or ``holder`` is still there: asked in
+    ``epoch``, since ``began``, under ``id``; ``waiting``: who still has to answer."""
 
     request: JoinRequest
     origin: Origin
     holder: Member
     epoch: int
+    began: float
     id: int
     waiting: list[NodeId]
 
@@ -82,16 +86,42 @@ class Replacing:
         if any(request.node_id == member.place for member in topology.members):
             text = f"{request.node_id.hex()[:8]} was replaced: start with an empty data directory"
             return no(origin, JoinReason.REPLACED, text)
-        question = self.questions.get(request.node_id)
-        if question is None or question.epoch != home.epoch or question.holder != holder:
-            question = self._new(home, topology, origin, holder, request)
-        question.origin = origin
+        question = self._question(home, topology, origin, holder, request)
         silent = ", ".join(m.address for m in topology.members if m.node_id in question.waiting)
         text = f"asking who is at {holder.address}; no answer from {silent}"
         return [
             *no(origin, JoinReason.BUSY, text),
             *(Send(peer, Identify(question.id)) for peer in question.waiting),
         ]
+
+    def ask_old_place(
+        self, home: Home, origin: Origin, member: Member, request: JoinRequest
+    ) -> list[Effect]:
+        """A member asks from elsewhere, and the link to its old address is up: find out whether
+        somebody is still there."""
+        topology = home.topology
+        assert topology is not None
+        question = self._question(home, topology, origin, member, request)
+        lasted = home.clock.monotonic() - question.began
+        if lasted >= 2 * limits.OLD_PLACE_SECONDS:
+            # Another time: whoever is told that it is a copy does not ask again.
+            question = self._new(home, topology, origin, member, request)
+        elif lasted >= limits.OLD_PLACE_SECONDS:
+            return no(origin, JoinReason.DUPLICATE, alive(member))
+        return [
+            *no(origin, JoinReason.BUSY, f"asking whether it still is at {member.address}"),
+            Send(member.node_id, Identify(question.id)),
+        ]
+
+    def _question(
+        self, home: Home, topology: Topology, origin: Origin, holder: Member, request: JoinRequest
+    ) -> Question:
+        """The one that was asked already, or a new one."""
+        question = self.questions.get(request.node_id)
+        if question is None or question.epoch != home.epoch or question.holder != holder:
+            question = self._new(home, topology, origin, holder, request)
+        question.origin = origin
+        return question
 
     def _new(
         self, home: Home, topology: Topology, origin: Origin, holder: Member, request: JoinRequest
@@ -100,7 +130,8 @@ class Replacing:
         if holder is topology.members[0]:
             waiting += [m.node_id for m in topology.members[1:] if m.node_id != home.node_id]
         id = int.from_bytes(home.rng.randbytes(6))
-        question = Question(request, origin, holder, home.epoch, id, waiting)
+        began = home.clock.monotonic()
+        question = Question(request, origin, holder, home.epoch, began, id, waiting)
         self.questions.pop(request.node_id, None)
         if len(self.questions) >= limits.PLACE_QUESTIONS_MAX:
             del self.questions[next(iter(self.questions))]
@@ -116,7 +147,9 @@ class Replacing:
         if peer == holder.node_id:
             if message.node_id == holder.node_id:
                 del self.questions[request.node_id]
-                return no(question.origin, JoinReason.DUPLICATE, taken(holder))
+                itself = request.node_id == holder.node_id
+                why = alive(holder) if itself else taken(holder)
+                return no(question.origin, JoinReason.DUPLICATE, why)
             if message.node_id != request.node_id:
                 return []
         elif message.node_id != peer or message.epoch < home.epoch:

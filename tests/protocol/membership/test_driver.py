@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dynamokv.limits import NEWCOMER_GRACE_SECONDS
+from dynamokv.limits import NEWCOMER_GRACE_SECONDS, OLD_PLACE_SECONDS
 from dynamokv.protocol import effects as e
 from dynamokv.protocol.effects import Effect
 from dynamokv.ring.topology import Topology
@@ -196,10 +196,45 @@ def test_a_member_that_is_down_may_ask_from_another_address() -> None:
     assert (topology.epoch, topology.change) == (2, None)
 
 
-def test_a_member_that_answers_cannot_be_somewhere_else() -> None:
-    reason, text = answered(Lone().receive(ROUTE, request(2, address="moved:1")))
+OLD, MOVED = rings.node_id(2), request(2, address="moved:1")
+
+
+def moves(lone: Lone) -> tuple[JoinReason, dict[bytes, Any]]:
+    """What a member is told that asks from elsewhere, and who is asked because of it."""
+    effects = lone.receive(ROUTE, MOVED)
+    return JoinReason(sent(m.JoinAnswer, effects)[ROUTE].reason), sent(m.Identify, effects)
+
+
+def test_a_member_that_answers_at_its_old_address_cannot_be_somewhere_else() -> None:
+    lone = Lone()
+    reason, asked = moves(lone)
+    assert (reason, list(asked)) == (JoinReason.BUSY, [OLD])
+    effects = lone.receive(OLD, m.Identified(asked[OLD].id, OLD, lone.home.epoch))
+    reason, text = answered(effects)
     assert reason == JoinReason.DUPLICATE
     assert "one identity cannot run twice" in text
+
+
+def test_a_member_may_ask_from_elsewhere_before_anybody_has_noticed_that_it_went() -> None:
+    lone = Lone()
+    assert moves(lone)[0] == JoinReason.BUSY
+    lone.wait(OLD_PLACE_SECONDS - 0.1)
+    assert moves(lone)[0] == JoinReason.BUSY
+    lone.step(e.PeerDown(OLD))
+    topology = decided(lone.receive(ROUTE, MOVED))
+    assert topology is not None
+    assert topology.members[2].address == "moved:1"
+
+
+def test_a_member_whose_link_stays_up_is_there_though_it_does_not_answer() -> None:
+    lone = Lone()
+    _, first = moves(lone)
+    lone.wait(OLD_PLACE_SECONDS)
+    assert moves(lone) == (JoinReason.DUPLICATE, {})
+    lone.wait(OLD_PLACE_SECONDS)
+    reason, again = moves(lone)
+    assert reason == JoinReason.BUSY, "this is another time"
+    assert again != first
 
 
 def test_a_record_of_another_ring_is_never_taken() -> None:
